@@ -1,0 +1,27 @@
+// One coded picture.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace planecast {
+
+/// How a picture's pixels travelled from the plane to the encoder.
+enum class PixelPath { kZeroCopy, kGpuCopy, kCpuCopy };
+
+/// One coded picture. Immutable once made; shared by all viewers. Times are on the monotonic clock.
+struct AccessUnit {
+  /// H.264 Annex B with start codes. A key frame begins with its SPS and PPS.
+  std::vector<uint8_t> bytes;
+  /// The unit is an IDR.
+  bool key_frame = false;
+  PixelPath pixel_path = PixelPath::kCpuCopy;
+  /// The quantiser it was coded with, 0 to 51.
+  int quantizer = 0;
+  int64_t flip_time_ns = 0;
+  int64_t capture_time_ns = 0;
+  int64_t encoded_time_ns = 0;
+};
+
+}  // namespace planecast
