@@ -60,9 +60,9 @@ struct PlaneLook {
 
 /// A source of frames: one VFIO device, real or fake.
 ///
-/// Bound to the display's thread. The caller's loop: poll(2) the wait_fds() until NextWakeNs(), call
-/// HandleEvents(), and if that or the time asks for it, Look(). Destruction closes every fd and
-/// mapping of the device at once, except buffers that others still hold.
+/// Bound to the display's thread. The caller's loop: poll(2) the wait_fds() until NextWakeNs(),
+/// call HandleEvents(), and if that or the time asks for it, Look(). Destruction closes every fd
+/// and mapping of the device at once, except buffers that others still hold.
 class PlaneSource {
  public:
   virtual ~PlaneSource() = default;
