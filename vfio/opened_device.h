@@ -1,0 +1,30 @@
+// An open VFIO device and what has to stay open with it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "vfio/fd.h"
+
+namespace planecast {
+
+/// An open VFIO device, ready for the gfx-plane ioctls. Move-only.
+///
+/// Made by vfio/open_device.h, consumed by MakeVfioSource. Destruction closes everything, the
+/// device first. Thread-compatible.
+struct OpenedDevice {
+  /// What `device` needs open beside it: group and container, or the iommufd. Not used otherwise.
+  /// Declared first, so that it is closed last.
+  std::vector<Fd> keep_alive;
+  /// The device. All system calls on it go through device.sys().
+  Fd device;
+  /// Readable once the VMM that owns the device has exited; invalid where nobody but this process
+  /// owns it.
+  Fd vmm_pidfd;
+  /// Somebody else owns the device: only the gfx ioctls, region info and mappings may be used.
+  bool borrowed = false;
+  /// For a person, e.g. "group 12, device 83b8f4f2-509f-382f-3c1e-e6bfe0fa1001".
+  std::string description;
+};
+
+}  // namespace planecast
