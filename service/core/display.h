@@ -1,0 +1,125 @@
+// One attached display: a thread that looks, encodes and tells its viewers.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "service/core/display_loop.h"
+#include "service/core/display_options.h"
+#include "service/core/display_state.h"
+#include "service/core/viewer.h"
+#include "service/core/wake_signal.h"
+#include "vfio/plane_source.h"
+
+namespace planecast {
+
+/// Answers that may wait for one display at most; more are refused.
+inline constexpr size_t kRequestsPendingMax = 64;
+/// A state read by a look this long ago is as good as new.
+inline constexpr int64_t kStateFreshNs = 1'000'000'000;
+
+/// Who a display is.
+struct DisplayIdentity {
+  std::string id;
+  DisplaySpec spec;
+  bool configured = false;
+};
+
+/// One attached display, with a thread of its own. Thread-safe.
+///
+/// Callbacks are called exactly once, without locks held, by the display's thread or by the
+/// caller's own; they must not block and must not call Stop.
+class Display {
+ public:
+  using SnapshotCallback = std::function<void(const DisplaySnapshot&)>;
+  using PictureCallback = std::function<void(absl::StatusOr<Picture>)>;
+  using StatusCallback = std::function<void(absl::Status)>;
+
+  /// Starts the thread, whose first step looks at the planes. `on_change` (may be null) is called
+  /// by the display's thread with each change of the snapshot; the last call has kDetaching.
+  Display(DisplayIdentity identity, std::unique_ptr<PlaneSource> source, DisplayOptions options,
+          SnapshotCallback on_change);
+  /// Stops with kDetached if Stop was not called.
+  ~Display();
+  Display(const Display&) = delete;
+  Display& operator=(const Display&) = delete;
+
+  const std::string& id() const { return identity_.id; }
+  const DisplaySpec& spec() const { return identity_.spec; }
+
+  /// As it was last seen.
+  DisplaySnapshot Snapshot() const;
+
+  /// Calls back with a snapshot that is at most about a second old, after a look if need be.
+  void Refresh(SnapshotCallback done);
+
+  /// Adds a viewer. RESOURCE_EXHAUSTED at the limit, UNAVAILABLE when the display is stopping.
+  /// `viewer_id` must be unique.
+  absl::StatusOr<std::shared_ptr<Viewer>> AddViewer(std::string viewer_id,
+                                                    const ViewerOptions& options);
+
+  /// Reads the current picture. FAILED_PRECONDITION if there is none, with the reason and the
+  /// remedy; DEADLINE_EXCEEDED if the device gave only passing errors until `deadline_ns`
+  /// (monotonic); RESOURCE_EXHAUSTED if too many wait already; UNAVAILABLE when stopping. Works
+  /// without viewers.
+  void GetPicture(bool exclude_cursor, int64_t deadline_ns, PictureCallback done);
+
+  /// Offers the guest a mode. Errors as PlaneSource::SetMode, and as GetPicture when stopping.
+  void SetMode(uint32_t width_px, uint32_t height_px, StatusCallback done);
+
+  /// Somebody watches the list of displays: the state is kept fresh even without viewers.
+  void SetStateWatched(bool watched);
+
+  /// Says goodbye to all viewers but keeps running: no new viewers from now on.
+  void Drain(const Goodbye& goodbye);
+
+  /// Says goodbye to all viewers, answers what waits with UNAVAILABLE, closes every fd and mapping
+  /// of the device, and joins the thread. Idempotent; a second caller waits for the first.
+  void Stop(const Goodbye& goodbye);
+
+ private:
+  struct Inbox {
+    std::vector<std::shared_ptr<Viewer>> viewers;
+    std::vector<SnapshotCallback> refreshes;
+    std::vector<PictureRequest> pictures;
+    std::vector<ModeRequest> modes;
+    bool state_watched = false;
+    bool stop = false;
+    std::optional<Goodbye> goodbye;
+  };
+
+  void Run();
+  /// Moves what others asked for to the loop; false if the display is to stop.
+  bool TakeInbox();
+  void WaitForWork(int64_t wake_ns);
+  void Publish(const DisplaySnapshot& snapshot);
+
+  const DisplayIdentity identity_;
+  Clock& clock_;
+  const int viewers_max_;
+  const std::shared_ptr<WakeSignal> signal_;
+  const SnapshotCallback on_change_;
+
+  mutable std::mutex mutex_;
+  Inbox inbox_;
+  DisplaySnapshot snapshot_;
+  int64_t last_look_ns_ = 0;
+  bool accepting_ = true;
+  std::optional<Goodbye> stop_goodbye_;
+  std::vector<std::weak_ptr<Viewer>> viewers_;
+
+  /// Touched by the thread only, once it runs.
+  std::unique_ptr<DisplayLoop> loop_;
+  std::mutex join_mutex_;
+  std::thread thread_;
+};
+
+}  // namespace planecast

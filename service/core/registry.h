@@ -1,0 +1,159 @@
+// All displays of a daemon, by name.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "service/core/display.h"
+#include "service/core/display_watch.h"
+
+namespace planecast {
+
+/// Finished attach requests whose request_id is remembered.
+inline constexpr size_t kRequestIdsRememberedMax = 1024;
+/// Watches of the list of displays at a time.
+inline constexpr size_t kDisplayWatchesMax = 256;
+inline constexpr int kPageSizeDefault = 100;
+inline constexpr int kPageSizeMax = 1000;
+
+/// Opens the device of a display, by whatever way the spec says. May block; called without locks by
+/// the thread that attaches.
+using SourceFactory =
+    std::function<absl::StatusOr<std::unique_ptr<PlaneSource>>(const DisplaySpec&)>;
+
+struct RegistryOptions {
+  /// For each display.
+  DisplayOptions display;
+  /// Required.
+  SourceFactory open_source;
+  int displays_max = 64;
+};
+
+struct AttachRequest {
+  std::string display_id;
+  DisplaySpec spec;
+  /// May be empty.
+  std::string request_id;
+  /// It comes from the daemon's config.
+  bool configured = false;
+};
+
+struct DisplayPage {
+  std::vector<DisplaySnapshot> displays;
+  /// Empty on the last page.
+  std::string next_page_token;
+};
+
+/// A viewer and the display it streams.
+struct JoinedViewer {
+  std::shared_ptr<Viewer> viewer;
+  std::shared_ptr<Display> display;
+};
+
+/// All displays. Thread-safe; no method holds a lock while it blocks. Names are bare ids, without
+/// `displays/`.
+///
+/// Callbacks: as Display says.
+class Registry {
+ public:
+  explicit Registry(RegistryOptions options);
+  /// Drains and detaches everything. No other call may be under way.
+  ~Registry();
+  Registry(const Registry&) = delete;
+  Registry& operator=(const Registry&) = delete;
+
+  /// Opens a device and serves it; blocks until the first look is done. While the device is being
+  /// opened the display is listed as ATTACHING.
+  ///
+  /// Idempotent by request_id, also for calls under way. INVALID_ARGUMENT for malformed ids or a
+  /// request_id used for another request; ALREADY_EXISTS if the id is taken, or was attached by
+  /// this very request and detached since; RESOURCE_EXHAUSTED at the limit; UNAVAILABLE when
+  /// draining; else what the source factory says.
+  absl::StatusOr<DisplaySnapshot> Attach(const AttachRequest& request);
+
+  /// Ends all streams and closes every fd and mapping before it returns. NOT_FOUND; UNAVAILABLE
+  /// while it is being attached.
+  absl::Status Detach(std::string_view id);
+
+  /// Sorted by id. `page_size` 0 means 100; INVALID_ARGUMENT if negative or for a foreign token.
+  absl::StatusOr<DisplayPage> List(int page_size, std::string_view page_token) const;
+
+  /// Calls back with a fresh snapshot, or NOT_FOUND.
+  void Get(std::string_view id, std::function<void(absl::StatusOr<DisplaySnapshot>)> done);
+
+  void GetPicture(std::string_view id, bool exclude_cursor, int64_t deadline_ns,
+                  Display::PictureCallback done);
+  void SetMode(std::string_view id, uint32_t width_px, uint32_t height_px,
+               Display::StatusCallback done);
+
+  /// Watches the list. RESOURCE_EXHAUSTED at the limit, UNAVAILABLE when draining. The watch ends
+  /// when the caller closes it.
+  absl::StatusOr<std::shared_ptr<DisplayWatch>> Watch();
+
+  /// Adds a viewer. NOT_FOUND, RESOURCE_EXHAUSTED, UNAVAILABLE, INVALID_ARGUMENT (limits).
+  absl::StatusOr<JoinedViewer> AddViewer(std::string_view id, const ViewerOptions& options);
+
+  /// The viewer with this secret id, or null.
+  std::shared_ptr<Viewer> FindViewer(std::string_view viewer_id) const;
+
+  /// Says Goodbye DRAINING to all viewers, ends all watches, refuses everything new. Idempotent.
+  void Drain(const Goodbye& goodbye);
+
+  int displays_max() const { return options_.displays_max; }
+  int viewers_per_display_max() const { return options_.display.viewers_max; }
+
+ private:
+  struct Entry {
+    /// Tells one display from a later one with the same id.
+    uint64_t generation = 0;
+    AttachRequest request;
+    /// Null while the device is being opened.
+    std::shared_ptr<Display> display;
+    /// The last that the display told, for lists.
+    DisplaySnapshot snapshot;
+    bool detaching = false;
+  };
+  struct RememberedRequest {
+    AttachRequest request;
+    uint64_t generation = 0;
+    bool done = false;
+    absl::Status status;
+  };
+
+  absl::StatusOr<DisplaySnapshot> AttachNew(const AttachRequest& request, uint64_t generation);
+  absl::StatusOr<DisplaySnapshot> AwaitTwin(std::unique_lock<std::mutex>& lock,
+                                            const AttachRequest& request);
+  void FinishRequest(const AttachRequest& request, const absl::Status& status);
+  void OnChange(uint64_t generation, const DisplaySnapshot& snapshot);
+  void RemoveEntry(const std::string& id, uint64_t generation);
+  std::shared_ptr<Display> FindDisplay(std::string_view id, absl::Status* error) const;
+  void TellWatches(const DisplaySnapshot& snapshot);
+  void PruneWatchesLocked();
+
+  const RegistryOptions options_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  bool draining_ = false;
+  uint64_t next_generation_ = 1;
+  std::map<std::string, Entry, std::less<>> entries_;
+  std::map<std::string, RememberedRequest, std::less<>> requests_;
+  /// Finished request ids, oldest first.
+  std::deque<std::string> finished_requests_;
+  std::vector<std::shared_ptr<DisplayWatch>> watches_;
+  mutable std::unordered_map<std::string, std::weak_ptr<Viewer>> viewers_;
+};
+
+}  // namespace planecast

@@ -1,0 +1,120 @@
+// What a viewer is told: plain structs that mirror the StreamEvent message.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "encoder/access_unit.h"
+#include "encoder/encoder.h"
+#include "service/core/display_state.h"
+#include "vfio/frame.h"
+
+namespace planecast {
+
+/// A stream, or a new size on the same stream, begins. The adapter adds what differs by viewer or
+/// by moment: viewer_id, server_time, server_monotonic_time_ns.
+struct StreamStarted {
+  std::string display_id;
+  /// Absent until there is a picture.
+  std::optional<StreamDescription> description;
+  CursorPath cursor_path = CursorPath::kUnknown;
+  std::optional<FlipRegime> flip_regime;
+  /// Empty until there is a picture.
+  std::string encoder;
+};
+
+/// One coded picture.
+struct UnitEvent {
+  /// Counts up by one per unit of the display, from 1.
+  uint64_t sequence = 0;
+  std::shared_ptr<const AccessUnit> unit;
+};
+
+/// The cursor has a new image. Never null.
+struct CursorShape {
+  std::shared_ptr<const CursorImage> image;
+};
+
+/// The cursor has a new position, or was shown or hidden.
+struct CursorMoved {
+  int32_t x_px = 0;
+  int32_t y_px = 0;
+  bool visible = false;
+};
+
+/// The display's state changed.
+struct StateChanged {
+  StateReport report;
+};
+
+/// One stage's latency over a window.
+struct StageLatency {
+  int64_t samples = 0;
+  int64_t p50_ns = 0;
+  int64_t p95_ns = 0;
+  int64_t max_ns = 0;
+};
+
+/// Numbers of the stream, for one viewer. Counts are since the display was attached for what the
+/// display does, since the viewer joined for what the viewer does.
+struct StreamStats {
+  int viewer_count = 0;
+  uint64_t looks = 0;
+  uint64_t unchanged = 0;
+  uint64_t encoded = 0;
+  uint64_t key_frames = 0;
+  uint64_t encoded_bytes = 0;
+  uint64_t dropped = 0;
+  uint64_t resyncs = 0;
+  double frames_per_second = 0;
+  int64_t bitrate_bps = 0;
+  StageLatency flip_to_capture;
+  StageLatency capture_to_encoded;
+  StageLatency encoded_to_written;
+  StageLatency encoded_to_acknowledged;
+  int unacknowledged = 0;
+  int quantizer = 0;
+};
+
+/// The stream ends; no event follows.
+struct Goodbye {
+  enum class Reason { kDraining, kDetached, kStalled, kDisplayFailed };
+  Reason reason = Reason::kDetached;
+  /// One sentence for a person.
+  std::string message;
+  /// -1 means don't.
+  int32_t retry_after_ms = -1;
+};
+
+struct StreamEvent;
+
+/// Turns an event into the transport's form, once for all viewers. Implemented by the adapter.
+///
+/// Thread-safe; called by the displays' threads without locks held, so it must not block.
+class EventCodec {
+ public:
+  virtual ~EventCodec() = default;
+  /// What StreamEvent::encoded holds from now on; opaque to the core, null if there is nothing to
+  /// share.
+  virtual std::shared_ptr<const void> Encode(const StreamEvent& event) = 0;
+};
+
+/// One event. Immutable once made by MakeEvent, shared by all viewers.
+struct StreamEvent {
+  std::variant<StreamStarted, UnitEvent, CursorShape, CursorMoved, StateChanged, StreamStats,
+               Goodbye>
+      body;
+  /// The codec's form of the event. Always null for StreamStarted and StreamStats, which differ by
+  /// viewer: the adapter serialises those itself.
+  std::shared_ptr<const void> encoded;
+};
+
+using StreamEventPtr = std::shared_ptr<const StreamEvent>;
+
+/// Makes an event; `codec` may be null.
+StreamEventPtr MakeEvent(decltype(StreamEvent::body) body, EventCodec* codec);
+
+}  // namespace planecast

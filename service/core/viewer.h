@@ -1,0 +1,209 @@
+// One viewer of a display: its bounded queue and what it has told us.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "service/core/latency_window.h"
+#include "service/core/stream_event.h"
+#include "service/core/wake_signal.h"
+#include "vfio/clock.h"
+
+namespace planecast {
+
+/// Units that may be sent and not yet acknowledged, for viewers that acknowledge. Three keep the
+/// full rate at some path delay; each more only adds latency.
+inline constexpr size_t kUnacknowledgedUnitsMax = 3;
+/// Units that may wait behind the write in flight before this viewer no longer asks for new ones.
+inline constexpr size_t kReadyUnitsQueuedMax = 1;
+/// What a viewer's queue holds at most when others make the display encode on; beyond any of these
+/// it is dropped and the viewer waits for a key frame. One unit is always admitted, however large.
+inline constexpr size_t kQueueUnitsMax = 8;
+inline constexpr size_t kQueueBytesMax = size_t{8} << 20;
+inline constexpr int64_t kQueueAgeMaxNs = 500'000'000;
+/// State changes kept for a viewer that takes nothing; of more, the oldest go.
+inline constexpr size_t kQueueStatesMax = 32;
+/// A viewer that has something to take or to acknowledge and does neither for so long is ended.
+inline constexpr int64_t kViewerStallNs = 20'000'000'000;
+/// A viewer that overflows again soon after it was brought back waits longer each time, so that one
+/// slow viewer doesn't make key frames for all.
+inline constexpr int64_t kResyncBackoffMinNs = 500'000'000;
+inline constexpr int64_t kResyncBackoffMaxNs = 4'000'000'000;
+
+/// Largest frame rate that a viewer can ask for.
+inline constexpr int kViewerFrameRateMaxHz = 240;
+
+/// What a viewer can take; 0 is no limit.
+struct ViewerLimits {
+  int64_t bitrate_max_bps = 0;
+  int frame_rate_max_hz = 0;
+  friend bool operator==(const ViewerLimits&, const ViewerLimits&) = default;
+};
+
+/// INVALID_ARGUMENT for negative limits and frame rates above 240.
+absl::Status ValidateViewerLimits(const ViewerLimits& limits);
+
+/// What a viewer asks for at its start.
+struct ViewerOptions {
+  ViewerLimits limits;
+  /// It will acknowledge.
+  bool acknowledges = false;
+};
+
+/// One viewer: a bounded queue between a display and a transport. Thread-safe.
+///
+/// The adapter's side: SetNotify once; then Take until it returns null, writing each event and
+/// calling OnWritten when the transport took it; after null, wait for the notification. Acks,
+/// key-frame requests and limits may come from any thread. Close at the end, always.
+///
+/// The display's side is called by the display's thread only.
+class Viewer {
+ public:
+  /// `id` is the secret name of the viewer. `clock` must outlive the viewer.
+  Viewer(std::string id, const ViewerOptions& options, std::shared_ptr<WakeSignal> display,
+         Clock& clock);
+
+  const std::string& id() const { return id_; }
+  bool acknowledges() const { return acknowledges_; }
+
+  // --- The adapter's side.
+
+  /// Sets what is called, by any thread and without locks held, when Take would return an event
+  /// after it had returned null (or before its first call). It must not block. A call may be under
+  /// way when Close returns, so let it own what it touches. Set once, before the first Take; called
+  /// at once if there is something already.
+  void SetNotify(std::function<void()> notify);
+
+  /// The next event to write, or null if there is none or the last write is not reported yet. After
+  /// a Goodbye it returns null for ever.
+  StreamEventPtr Take();
+
+  /// The transport took the event that Take gave last.
+  void OnWritten();
+
+  /// All units up to `sequence` are presented. INVALID_ARGUMENT for a sequence that was not sent.
+  /// Ignored for a viewer that said it would not acknowledge.
+  absl::Status Acknowledge(uint64_t sequence);
+
+  /// Asks for a key frame. Merged with other requests and rate-limited by the display.
+  void RequestKeyFrame();
+
+  /// INVALID_ARGUMENT as ValidateViewerLimits.
+  absl::Status SetLimits(const ViewerLimits& limits);
+
+  /// The viewer is gone: nothing is queued any more and the display forgets it soon. Idempotent.
+  void Close();
+  bool closed() const;
+  /// A Goodbye was taken, so the stream can end once it is written.
+  bool finished() const;
+
+  // --- The display's side.
+
+  /// Begins the stream or a new size: what is queued of an older size is dropped; the next unit
+  /// must be a key frame.
+  void OfferStarted(StreamEventPtr event);
+  void OfferStateChanged(StreamEventPtr event);
+  void OfferCursorShape(StreamEventPtr event);
+  void OfferCursorMoved(StreamEventPtr event);
+  /// Queues a unit, or drops it if the viewer waits for a key frame. `fresh` is false for a unit
+  /// that was coded before the viewer wanted it; then its age says nothing about the transport.
+  void OfferUnit(StreamEventPtr event, int64_t now_ns, bool fresh);
+  /// Ends the stream: drops queued units; nothing is queued after it.
+  void OfferGoodbye(StreamEventPtr event);
+
+  /// What the viewer wants of the display now.
+  struct Wants {
+    /// A unit could be sent soon.
+    bool ready = false;
+    /// Needs a key frame because it just joined, or lost units, or asked for one.
+    bool join_key_frame = false;
+    bool resync_key_frame = false;
+    bool requested_key_frame = false;
+    /// The last sequence that was queued for it; 0 if none.
+    uint64_t last_sequence = 0;
+    ViewerLimits limits;
+    bool closed = false;
+  };
+  Wants GetWants(int64_t now_ns);
+  /// The display has taken up a requested key frame.
+  void ClearKeyFrameRequest();
+
+  /// Ends the stream with STALLED if the viewer takes nothing; returns true if it did so now.
+  bool EndIfStalled(int64_t now_ns, EventCodec* codec);
+  /// Completes `display_stats` with this viewer's numbers and queues it.
+  void OfferStats(StreamStats display_stats);
+
+ private:
+  enum class Sync { kJoining, kLost, kStreaming };
+  struct Sent {
+    uint64_t sequence = 0;
+    int64_t encoded_time_ns = 0;
+    /// 0 if the time is not to be measured.
+    bool measured = false;
+  };
+  struct Queued {
+    StreamEventPtr event;
+    int64_t queued_ns = 0;
+    bool fresh = false;
+  };
+  using Notify = std::shared_ptr<const std::function<void()>>;
+
+  bool WindowOpenLocked() const;
+  bool ReadyLocked() const;
+  bool TakeableLocked() const;
+  StreamEventPtr PopLocked(int64_t now_ns);
+  void DropUnitsLocked(bool count);
+  void LoseUnitsLocked(int64_t now_ns);
+  bool OverflowsLocked(const UnitEvent& unit, int64_t now_ns) const;
+  void NoteSentLocked(const Queued& queued, int64_t now_ns);
+  /// The notification to call after unlocking, or null.
+  Notify ArmedNotifyLocked();
+
+  const std::string id_;
+  const bool acknowledges_;
+  const std::shared_ptr<WakeSignal> display_;
+  Clock& clock_;
+
+  mutable std::mutex mutex_;
+  Notify notify_;
+  /// Take returned null since the last notification.
+  bool notify_armed_ = true;
+  bool write_in_flight_ = false;
+  bool closed_ = false;
+  bool finished_ = false;
+  Sync sync_ = Sync::kJoining;
+  bool key_frame_requested_ = false;
+  ViewerLimits limits_;
+
+  /// Started, states and units in order; the others have a slot each because the latest wins.
+  std::deque<Queued> ordered_;
+  size_t queued_units_ = 0;
+  size_t queued_bytes_ = 0;
+  StreamEventPtr cursor_shape_;
+  StreamEventPtr cursor_moved_;
+  StreamEventPtr stats_;
+  StreamEventPtr goodbye_;
+
+  std::deque<Sent> unacknowledged_;
+  std::optional<Sent> unit_in_flight_;
+  uint64_t last_queued_sequence_ = 0;
+  uint64_t last_sent_sequence_ = 0;
+  /// When the viewer last took, wrote or acknowledged something, or had nothing to do.
+  int64_t progress_ns_ = 0;
+  int64_t resync_not_before_ns_ = 0;
+  int64_t resync_backoff_ns_ = 0;
+  int64_t last_lost_ns_ = 0;
+
+  uint64_t dropped_ = 0;
+  uint64_t resyncs_ = 0;
+  LatencyWindow encoded_to_written_;
+  LatencyWindow encoded_to_acknowledged_;
+};
+
+}  // namespace planecast
