@@ -1,0 +1,60 @@
+// The daemon as a library: what main.cc and whole-daemon tests start.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "planecast/config/v1/server_config.pb.h"
+#include "service/listen.h"
+#include "service/log.h"
+#include "vfio/clock.h"
+
+namespace planecast {
+
+/// A running daemon. Thread-safe.
+class Daemon {
+ public:
+  /// What a test may replace; the defaults are what ships.
+  struct Parts {
+    Clock* clock = &MonotonicClock();
+  };
+
+  /// Binds every address, attaches what is configured and serves. `config` must come from
+  /// ParseConfig; `log` must outlive the daemon. When this returns, clients can connect, and each
+  /// address was logged as `listening on HOST:PORT` or `listening on unix:PATH`.
+  ///
+  /// Errors are for a person: what could not be done and what to change. Only one daemon of a
+  /// process may be inside Start at a time.
+  static absl::StatusOr<std::unique_ptr<Daemon>> Start(const config::v1::ServerConfig& config,
+                                                       const Logger& log, const Parts& parts);
+  static absl::StatusOr<std::unique_ptr<Daemon>> Start(const config::v1::ServerConfig& config,
+                                                       const Logger& log);
+
+  /// Drains, if nobody did.
+  ~Daemon();
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  /// What is served, with the ports that were chosen: the unix socket first, then the listeners in
+  /// the config's order.
+  const std::vector<BoundAddress>& addresses() const;
+
+  /// Ends the service: health says NOT_SERVING, streams end with Goodbye, new calls are refused,
+  /// calls that do not end by themselves are cancelled after kDrainMaxSeconds. Blocks until all is
+  /// closed. Idempotent; a second caller waits for the first.
+  void Drain();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+
+ public:
+  /// For Start alone: nobody else can name an Impl.
+  explicit Daemon(std::unique_ptr<Impl> impl);
+};
+
+/// How long a client may take to hear the Goodbye.
+inline constexpr int kDrainMaxSeconds = 5;
+
+}  // namespace planecast

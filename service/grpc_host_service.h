@@ -1,0 +1,31 @@
+// HostService on gRPC.
+#pragma once
+
+#include <vector>
+
+#include "encoder/encoder.h"
+#include "planecast/v1/host_service.grpc.pb.h"
+
+namespace planecast {
+
+/// Answers what the daemon and its host can do. Thread-safe.
+class GrpcHostService final : public v1::HostService::CallbackService {
+ public:
+  struct Options {
+    int displays_max = 0;
+    int viewers_per_display_max = 0;
+    bool hand_over = false;
+    /// What ProbeEncoders() said at start: a probe encodes, so it is not for a request.
+    std::vector<EncoderCapability> encoders;
+  };
+  explicit GrpcHostService(Options options) : options_(std::move(options)) {}
+
+  grpc::ServerUnaryReactor* GetHostInfo(grpc::CallbackServerContext* context,
+                                        const v1::GetHostInfoRequest* request,
+                                        v1::GetHostInfoResponse* response) override;
+
+ private:
+  const Options options_;
+};
+
+}  // namespace planecast

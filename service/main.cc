@@ -1,0 +1,53 @@
+// planecastd.
+#include <csignal>
+#include <cstdio>
+#include <span>
+
+#include "service/config.h"
+#include "service/daemon.h"
+#include "service/flags.h"
+#include "service/log.h"
+
+namespace {
+
+constexpr int kExitFailed = 1;
+constexpr int kExitUsage = 2;
+
+int Fail(int code, const absl::Status& status) {
+  std::fprintf(stderr, "planecastd: %.*s\n", static_cast<int>(status.message().size()),
+               status.message().data());
+  return code;
+}
+
+/// Blocks the signals that end the daemon; to be called before any thread is started.
+sigset_t BlockEndSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  return signals;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto flags = planecast::ParseFlags(std::span(argv, static_cast<size_t>(argc)).subspan(1));
+  if (!flags.ok()) return Fail(kExitUsage, flags.status());
+  if (flags->help) return std::fputs(planecast::FlagsHelp().c_str(), stdout) < 0 ? kExitFailed : 0;
+  if (flags->version) return std::puts("planecastd " PLANECAST_VERSION) < 0 ? kExitFailed : 0;
+
+  const auto config = planecast::LoadConfig(*flags);
+  if (!config.ok()) return Fail(kExitFailed, config.status());
+  const sigset_t signals = BlockEndSignals();
+  const planecast::Logger log(flags->log_level);
+  auto daemon = planecast::Daemon::Start(*config, log);
+  if (!daemon.ok()) return Fail(kExitFailed, daemon.status());
+
+  int signal = 0;
+  sigwait(&signals, &signal);
+  // A second signal ends at once what a first one could not.
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  (*daemon)->Drain();
+  return 0;
+}
