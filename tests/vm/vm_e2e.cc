@@ -1,0 +1,397 @@
+// Runs on the host beside the VM: the device contract on the unmodified drivers, then planecastd in
+// the VM and clients here, picture by picture. See tests/vm/README.md.
+//
+//   vm_e2e --control SOCKET --server HOST:PORT --cli PLANECAST --scratch DIR
+#include <grpcpp/grpcpp.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <set>
+#include <sstream>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "tests/vm/lab.h"
+#include "tests/vm/report.h"
+#include "tests/vm/server_link.h"
+#include "tests/vm/vm_control.h"
+
+namespace planecast::vmtest {
+namespace {
+
+constexpr uint32_t kSeed = 5;
+constexpr const char* kUnmodifiedTypes[] = {"mbochs-medium", "mbochs-large", "mdpy-vga", "mdpy-hd"};
+/// Video memory, by which a guest role finds its device among the daemon's.
+constexpr int kFixedMediumMib = 16;
+constexpr int kMdpyXgaMib = 4;
+constexpr int kMbochsSmallMib = 4;
+
+std::string Text(const absl::Status& status) {
+  return std::string(status.message());
+}
+
+/// What one command of the host's shell printed.
+struct Shell {
+  int status = -1;
+  std::string output;
+};
+Shell RunOnHost(const std::string& line) {
+  Shell result;
+  FILE* pipe = popen((line + " 2>&1 </dev/null").c_str(), "r");
+  if (pipe == nullptr) return result;
+  char buffer[4096];
+  for (size_t size; (size = fread(buffer, 1, sizeof(buffer), pipe)) > 0;) {
+    result.output.append(buffer, size);
+  }
+  const int status = pclose(pipe);
+  result.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return result;
+}
+
+class EndToEnd {
+ public:
+  EndToEnd(Lab& lab, Report& report, std::map<std::string, std::string> options)
+      : lab_(lab), report_(report), options_(std::move(options)) {}
+
+  void RunAll() {
+    for (const char* type : kUnmodifiedTypes) CheckContract(type);
+    if (!lab_.Run("which planecastd").ok()) {
+      report_.Skip("planecastd on the real drivers", "planecastd is not built yet");
+      return;
+    }
+    Expect(lab_.TraceGets(), "kernel probes count every GET_GFX_DMABUF");
+    if (!StartDaemon()) return;
+    CheckRegionPlane();
+    CheckFixedMbochs();
+    CheckUnmodifiedMbochs();
+    CheckBorrowed();
+    CheckCli();
+    CheckDetach();
+    CheckEnd();
+  }
+
+ private:
+  bool Expect(const absl::Status& status, const std::string& what) {
+    return report_.Check(status.ok(), what, Text(status));
+  }
+  bool Expect(bool ok, const std::string& what, const std::string& detail = {}) {
+    return report_.Check(ok, what, detail);
+  }
+
+  /// The contract program on a fresh device; its failures are shown one by one.
+  void CheckContract(const std::string& type) {
+    const auto mdev = lab_.CreateMdev(type);
+    if (!Expect(mdev.status(), absl::StrCat(type, " can be created"))) return;
+    const auto output =
+        lab_.Run(absl::StrFormat("vm_contract --group %d --device %s --kind %s; true", mdev->group,
+                                 mdev->uuid, type.starts_with("mdpy") ? "region" : "dmabuf"));
+    if (!Expect(output.status(), absl::StrCat(type, ": the contract's program runs"))) return;
+    std::istringstream lines(*output);
+    int checks = 0;
+    bool closed = false;
+    for (std::string line; std::getline(lines, line);) {
+      if (line.starts_with("FAIL "))
+        report_.Adopt(absl::StrCat("FAIL ", type, ": ", line.substr(5)));
+      checks += line.starts_with("PASS ");
+      closed = closed || line.find(" passed, 0 failed") != std::string::npos;
+    }
+    Expect(closed,
+           absl::StrFormat("%s: the unmodified driver keeps the contract, %d checks", type, checks),
+           closed ? "" : output->substr(output->size() > 300 ? output->size() - 300 : 0));
+    Expect(lab_.RemoveMdev(*mdev), absl::StrCat(type, ": the device is free again"));
+  }
+
+  bool StartDaemon() {
+    const auto mdpy = lab_.CreateMdev("mdpy-xga");
+    const auto fixed = lab_.CreateMdev("mbochs_fixed-medium");
+    const auto unmodified = lab_.CreateMdev("mbochs-small");
+    const auto borrowed = lab_.CreateMdev("mbochs_fixed-large");
+    for (const auto* mdev : {&mdpy, &fixed, &unmodified, &borrowed}) {
+      if (!Expect(mdev->status(), "a device for the daemon")) return false;
+    }
+    fixed_ = *fixed;
+    unmodified_ = *unmodified;
+    borrowed_ = *borrowed;
+    const auto pid = lab_.StartDaemon(absl::StrFormat(
+        "displays { display_id: \"mdpy\" source { vfio_group { group: %d device: \"%s\" } } }",
+        mdpy->group, mdpy->uuid));
+    if (!Expect(pid.status(), "planecastd starts in the VM")) return false;
+    daemon_ = *pid;
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
+    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
+    arguments.SetMaxReceiveMessageSize(64 << 20);
+    channel_ = grpc::CreateCustomChannel(options_["--server"], grpc::InsecureChannelCredentials(),
+                                         arguments);
+    const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(kWaitMaxS);
+    if (!Expect(channel_->WaitForConnected(deadline), "a client on the host connects over TCP",
+                lab_.DaemonLog())) {
+      return false;
+    }
+    watch_ = std::make_unique<DisplayWatch>(channel_);
+    return Expect(watch_->WaitForBookmark(), "the client is told of the displays");
+  }
+
+  void ExpectState(const std::string& id, v1::Display::State state, const std::string& what) {
+    const auto display = watch_->WaitForState(id, state);
+    Expect(display.has_value(), absl::StrCat(id, ": ", what), watch_->Describe(id));
+  }
+
+  void ExpectPicture(Viewer& viewer, const std::string& id, uint16_t code, uint32_t width_px,
+                     uint32_t height_px, const std::string& what) {
+    const Pattern pattern(kSeed, code, width_px, height_px);
+    Expect(viewer.WaitForPattern(code, pattern), absl::StrCat(id, ": ", what));
+  }
+
+  absl::Status Paint(const std::string& role, const char* verb, uint16_t code) {
+    return lab_.Tell(role, absl::StrFormat("%s %d %d", verb, kSeed, code));
+  }
+
+  bool Attach(const std::string& id, const v1::DisplaySource& source) {
+    v1::AttachDisplayRequest request;
+    request.set_display_id(id);
+    *request.mutable_source() = source;
+    v1::AttachDisplayResponse response;
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(kWaitMaxS));
+    const grpc::Status status =
+        v1::DisplayService::NewStub(channel_)->AttachDisplay(&context, request, &response);
+    return Expect(status.ok(), absl::StrCat(id, ": attaches"), status.error_message());
+  }
+  bool AttachGroup(const std::string& id, const Mdev& mdev) {
+    v1::DisplaySource source;
+    source.mutable_vfio_group()->set_group(mdev.group);
+    source.mutable_vfio_group()->set_device(mdev.uuid);
+    return Attach(id, source);
+  }
+
+  void ExpectSoundStream(Viewer& viewer, const std::string& id) {
+    Expect(viewer.Offence(), absl::StrCat(id, ": the stream kept its contract"));
+  }
+
+  void CheckRegionPlane() {
+    const std::string id = "mdpy";
+    ExpectState(id, v1::Display::STATE_ACTIVE, "attached by config, it is ACTIVE");
+    if (!Expect(lab_.StartBorrower(id, daemon_, true, kMdpyXgaMib), "mdpy: the guest starts"))
+      return;
+    Expect(Paint(id, "paint", 100), "mdpy: the guest paints");
+    Viewer viewer(channel_, id);
+    Expect(viewer.WaitForSize(1024, 768), "mdpy: the stream is 1024x768");
+    ExpectPicture(viewer, id, 100, 1024, 768, "the decoded picture is what the guest painted");
+    for (uint16_t code = 101; code <= 103; ++code) {
+      Expect(Paint(id, "paint", code), "mdpy: the guest paints over it");
+      ExpectPicture(viewer, id, code, 1024, 768, absl::StrCat("picture ", code, " arrives"));
+    }
+    ExpectSoundStream(viewer, id);
+  }
+
+  void CheckFixedMbochs() {
+    const std::string id = "fixed";
+    if (!AttachGroup(id, fixed_)) return;
+    ExpectState(id, v1::Display::STATE_WAITING_FOR_GUEST, "waits for the guest");
+    if (!Expect(lab_.StartBorrower(id, daemon_, false, kFixedMediumMib),
+                "fixed: the guest starts")) {
+      return;
+    }
+    Viewer viewer(channel_, id);
+    Expect(lab_.Tell(id, "mode 640 480"), "fixed: the guest sets 640x480");
+    Expect(Paint(id, "paint", 200), "fixed: the guest paints");
+    ExpectState(id, v1::Display::STATE_ACTIVE, "is ACTIVE once there is a mode");
+    ExpectPicture(viewer, id, 200, 640, 480, "the decoded picture is what the guest painted");
+    for (uint16_t code = 201; code <= 206; ++code) {
+      Expect(Paint(id, "flip", code), "fixed: the guest flips");
+      ExpectPicture(viewer, id, code, 640, 480, absl::StrCat("picture ", code, " arrives"));
+    }
+    Expect(lab_.Tell(id, "off"), "fixed: the guest switches off");
+    ExpectState(id, v1::Display::STATE_BLANKED, "is BLANKED");
+    Expect(lab_.Tell(id, "on"), "fixed: the guest switches on");
+    ExpectState(id, v1::Display::STATE_ACTIVE, "is ACTIVE again");
+    Expect(Paint(id, "flip", 207), "fixed: the guest flips");
+    ExpectPicture(viewer, id, 207, 640, 480, "the picture is back");
+    // 800 lines of 600 pixels don't fill whole pages.
+    Expect(lab_.Tell(id, "mode 800 600"), "fixed: the guest sets 800x600");
+    Expect(Paint(id, "paint", 210), "fixed: the guest paints");
+    Expect(viewer.WaitForSize(800, 600), "fixed: the same stream goes on with 800x600");
+    ExpectPicture(viewer, id, 210, 800, 600, "the decoded picture has the new size");
+    Expect(lab_.Tell(id, "mode 640 480"), "fixed: the guest sets 640x480 again");
+    Expect(Paint(id, "paint", 211), "fixed: the guest paints");
+    ExpectPicture(viewer, id, 211, 640, 480, "the first mode's buffers serve again");
+    Expect(lab_.Tell(id, "reset"), "fixed: the device is reset");
+    ExpectState(id, v1::Display::STATE_BLANKED, "a reset blanks");
+    Expect(lab_.Tell(id, "mode 1280 720"), "fixed: the guest comes back with 1280x720");
+    Expect(Paint(id, "paint", 212), "fixed: the guest paints");
+    ExpectPicture(viewer, id, 212, 1280, 720, "the picture after a reset");
+    ExpectSoundStream(viewer, id);
+  }
+
+  void CheckUnmodifiedMbochs() {
+    const std::string id = "unmodified";
+    if (!AttachGroup(id, unmodified_)) return;
+    if (!Expect(lab_.StartBorrower(id, daemon_, false, kMbochsSmallMib),
+                "unmodified: the guest starts")) {
+      return;
+    }
+    Viewer viewer(channel_, id);
+    Expect(lab_.Tell(id, "mode 640 480"), "unmodified: the guest sets 640x480");
+    const auto display = watch_->WaitForState(id, v1::Display::STATE_IMPORT_FAILED);
+    Expect(display.has_value(), "unmodified: is IMPORT_FAILED", watch_->Describe(id));
+    Expect(display.has_value() && display->state_reason().find("map") != std::string::npos &&
+               !display->state_remedy().empty(),
+           "unmodified: says that the dma-buf can't be mapped, and what to do",
+           watch_->Describe(id));
+    for (uint16_t code = 1; code <= 6; ++code) {
+      Expect(Paint(id, "flip", code), "unmodified: the guest flips on");
+    }
+    Expect(lab_.Tell(id, "off"), "unmodified: the guest switches off");
+    ExpectState(id, v1::Display::STATE_BLANKED, "is followed all the same");
+    Expect(lab_.Tell(id, "mode 640 480"), "unmodified: the guest sets the mode again");
+    ExpectState(id, v1::Display::STATE_IMPORT_FAILED, "is IMPORT_FAILED again");
+    Expect(viewer.units() == 0, "unmodified: no picture was sent");
+    ExpectSoundStream(viewer, id);
+  }
+
+  void CheckBorrowed() {
+    const std::string id = "borrowed";
+    const auto owner = lab_.StartOwner(id, borrowed_);
+    if (!Expect(owner.status(), "borrowed: another process opens the device")) return;
+    Expect(lab_.Tell(id, "mode 1024 768"), "borrowed: its guest sets 1024x768");
+    Expect(Paint(id, "paint", 300), "borrowed: its guest paints");
+    v1::DisplaySource source;
+    source.mutable_vmm()->set_pid(*owner);
+    if (!Attach(id, source)) return;
+    ExpectState(id, v1::Display::STATE_ACTIVE, "is ACTIVE on the borrowed fd");
+    {
+      Viewer viewer(channel_, id);
+      ExpectPicture(viewer, id, 300, 1024, 768, "the decoded picture is what the guest painted");
+      for (uint16_t code = 301; code <= 303; ++code) {
+        Expect(Paint(id, "flip", code), "borrowed: the guest flips");
+        ExpectPicture(viewer, id, code, 1024, 768, absl::StrCat("picture ", code, " arrives"));
+      }
+      ExpectSoundStream(viewer, id);
+      Expect(lab_.Run(absl::StrCat("kill -KILL ", *owner)).status(),
+             "borrowed: its owner is killed");
+      ExpectState(id, v1::Display::STATE_DEVICE_GONE, "is DEVICE_GONE");
+    }
+    const auto next = lab_.StartOwner(id, borrowed_);
+    Expect(next.status(), "borrowed: the device can be opened again, nothing holds it");
+    Expect(lab_.Tell(id, "quit"), "borrowed: the next owner ends");
+    Expect(lab_.RemoveMdev(borrowed_), "borrowed: the device can be removed");
+  }
+
+  Shell Cli(const std::string& words) {
+    return RunOnHost(absl::StrCat("PLANECAST_SERVER=", options_["--server"], " timeout ", kWaitMaxS,
+                                  " ", options_["--cli"], " ", words));
+  }
+
+  void CheckCli() {
+    const Shell list = Cli("list");
+    Expect(list.status == 0 && list.output.find("mdpy") != std::string::npos &&
+               list.output.find("fixed") != std::string::npos &&
+               list.output.find("IMPORT_FAILED") != std::string::npos,
+           "`planecast list` on the host", list.output);
+    Expect(Paint("mdpy", "paint", 110), "mdpy: the guest paints");
+    const std::string png = options_["--scratch"] + "/mdpy.png";
+    const Shell snapshot = Cli(absl::StrCat("snapshot mdpy -f ", png));
+    if (Expect(snapshot.status == 0, "`planecast snapshot` on the host", snapshot.output)) {
+      const auto image = DecodePng(png);
+      Expect(image.ok() ? CompareExactly(*image, Pattern(kSeed, 110, 1024, 768)) : image.status(),
+             "the snapshot is pixel for pixel what the guest painted");
+    }
+    Expect(Paint("fixed", "paint", 220), "fixed: the guest paints");
+    const std::string mp4 = options_["--scratch"] + "/fixed.mp4";
+    const Shell record = Cli(absl::StrCat("record fixed --seconds 2 -f ", mp4));
+    if (Expect(record.status == 0, "`planecast record` on the host", record.output)) {
+      const auto pictures = DecodeFile(mp4);
+      Expect(pictures.ok() && !pictures->empty()
+                 ? Compare(pictures->back(), Pattern(kSeed, 220, 1280, 720))
+                 : absl::DataLossError(pictures.ok() ? "no picture" : Text(pictures.status())),
+             "the recording shows what the guest painted");
+    }
+  }
+
+  void CheckDetach() {
+    for (const char* role : {"mdpy", "fixed", "unmodified"}) {
+      Expect(lab_.Tell(role, "quit"), absl::StrCat(role, ": the guest ends"));
+    }
+    const auto stub = v1::DisplayService::NewStub(channel_);
+    for (const char* id : {"mdpy", "fixed", "unmodified", "borrowed"}) {
+      v1::DetachDisplayRequest request;
+      request.set_name(absl::StrCat("displays/", id));
+      v1::DetachDisplayResponse response;
+      grpc::ClientContext context;
+      context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(kWaitMaxS));
+      const grpc::Status status = stub->DetachDisplay(&context, request, &response);
+      Expect(status.ok(), absl::StrCat(id, ": detaches"), status.error_message());
+    }
+    const std::string fds = lab_.DeviceFds(daemon_);
+    Expect(fds.empty(), "after the detach the daemon holds no fd of a device or dma-buf", fds);
+    Expect(lab_.RemoveMdev(fixed_), "fixed: the device can be removed");
+    Expect(lab_.RemoveMdev(unmodified_), "unmodified: the device can be removed");
+  }
+
+  void CheckEnd() {
+    watch_.reset();
+    const auto status = lab_.StopDaemon(daemon_);
+    Expect(status.ok() && *status == 0, "SIGTERM ends the daemon with status 0",
+           status.ok() ? absl::StrCat("status ", *status) : Text(status.status()));
+    CheckGets();
+    const std::string bugs = lab_.KernelBugs();
+    Expect(bugs.empty(), "the kernel's log tells of no bug", bugs);
+  }
+
+  /// Ids are never used twice while a device exists, so a pair that comes twice is a second GET of
+  /// one buffer.
+  void CheckGets() {
+    const auto gets = lab_.Gets();
+    if (!Expect(gets.status(), "the recorded GETs can be read")) return;
+    std::set<std::string> seen;
+    std::map<std::string, int> by_driver;
+    std::string twice;
+    for (const Lab::Get& get : *gets) {
+      ++by_driver[get.driver];
+      const std::string key = absl::StrCat(get.driver, " ", get.device, " id ", get.id);
+      if (!seen.insert(key).second) absl::StrAppend(&twice, key, "; ");
+    }
+    Expect(by_driver["mbochs"] > 0 && by_driver["mbochs_fixed"] > 0,
+           absl::StrFormat("GETs were seen (%d of mbochs, %d of mbochs_fixed)", by_driver["mbochs"],
+                           by_driver["mbochs_fixed"]));
+    Expect(twice.empty(), "no id was ever got twice", twice);
+  }
+
+  Lab& lab_;
+  Report& report_;
+  std::map<std::string, std::string> options_;
+  std::shared_ptr<grpc::Channel> channel_;
+  std::unique_ptr<DisplayWatch> watch_;
+  pid_t daemon_ = 0;
+  Mdev fixed_;
+  Mdev unmodified_;
+  Mdev borrowed_;
+};
+
+int Main(int argc, char** argv) {
+  std::map<std::string, std::string> options;
+  for (int i = 1; i + 1 < argc; i += 2) options[argv[i]] = argv[i + 1];
+  Report report;
+  const auto control = VmControl::Connect(options["--control"]);
+  if (!report.Check(control.ok(), "the VM boots", Text(control.status()))) return report.Close();
+  Lab lab(**control);
+  EndToEnd(lab, report, options).RunAll();
+  if (report.failed() > 0) {
+    std::cout << "--- the daemon's log, its end\n"
+              << lab.Run("tail -n 60 /run/daemon.log").value_or("")
+              << "--- the kernel's log, its end\n"
+              << lab.Run("dmesg | tail -n 20").value_or("");
+  }
+  (*control)->Stop(0);
+  return report.Close();
+}
+
+}  // namespace
+}  // namespace planecast::vmtest
+
+int main(int argc, char** argv) {
+  return planecast::vmtest::Main(argc, argv);
+}
