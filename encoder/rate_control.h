@@ -1,0 +1,53 @@
+// Which quantiser a picture gets: constant quality until the bitrate cap asks for less.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "encoder/encoder.h"
+
+namespace planecast {
+
+/// A slow rate control of our own. CRF and CBR of the encoder libraries drift on static content, so
+/// that unchanged text is coded again and again; this one gives exactly RateParams::quantizer
+/// whenever the cap allows.
+///
+/// A bucket that drains at the cap tells how much was sent lately; the bits of the next picture are
+/// guessed from the last ones, halving for every six steps of the quantiser (H.264 doubles its
+/// quantiser step every six). The quantiser rises at once and falls slowly, so that quality doesn't
+/// flicker. Pure: time comes in as an argument. Thread-compatible.
+class RateControl {
+ public:
+  /// `pixels` is the size of a picture.
+  RateControl(const RateParams& rate, int frame_rate_hz, uint64_t pixels);
+
+  void SetRate(const RateParams& rate) { rate_ = rate; }
+
+  /// The quantiser for a picture to be coded now, RateParams::quantizer to kQuantizerMax.
+  int NextQuantizer(int64_t now_ns, bool key_frame);
+
+  /// Tells what the picture took.
+  void Coded(int64_t now_ns, int quantizer, bool key_frame, size_t bytes);
+
+  static constexpr int kQuantizerMax = 51;
+
+ private:
+  void Drain(int64_t now_ns);
+  double AllowanceBits(bool key_frame) const;
+
+  RateParams rate_;
+  double frame_interval_min_s_;
+  double interval_s_;
+  // Bits in the bucket.
+  double level_bits_ = 0;
+  // Guessed bits of a picture at quantiser 0, key frames apart from others.
+  double key_complexity_bits_;
+  double complexity_bits_ = 0;
+  // How far above RateParams::quantizer the last picture was that was no key frame.
+  double excess_ = 0;
+  int64_t drained_ns_ = 0;
+  int64_t coded_ns_ = 0;
+  bool started_ = false;
+};
+
+}  // namespace planecast
