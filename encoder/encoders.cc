@@ -1,0 +1,168 @@
+#include <algorithm>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "encoder/encoder.h"
+#include "encoder/h264_backend.h"
+#include "encoder/packed_format.h"
+#include "encoder/software_encoder.h"
+#if PLANECAST_HAVE_OPENH264
+#include "encoder/openh264_backend.h"
+#endif
+#if PLANECAST_HAVE_X264
+#include "encoder/x264_backend.h"
+#endif
+
+#include <drm_fourcc.h>
+
+namespace planecast {
+namespace {
+
+// Limits of the contract in encoder.h.
+constexpr uint32_t kSizeMinPx = 16;
+constexpr int kFrameRateMaxHz = 240;
+constexpr int kThreadsMax = 16;
+constexpr int kQuantizerMin = 10;
+constexpr int kQuantizerMax = 40;
+constexpr int64_t kBitrateMinBps = 100'000;
+constexpr int64_t kBitrateMaxBps = 1'000'000'000;
+constexpr uint32_t kProbeSizePx = 64;
+
+/// A plane on the heap.
+class ProbeMemory final : public PlaneMemory {
+ public:
+  int dmabuf_fd() const override { return -1; }
+  absl::StatusOr<std::span<const uint8_t>> BeginCpuRead() override { return pixels_; }
+  void EndCpuRead() override {}
+
+ private:
+  std::vector<uint8_t> pixels_ = std::vector<uint8_t>(size_t{kProbeSizePx} * kProbeSizePx * 4, 128);
+};
+
+absl::Status CheckParams(const EncoderParams& params) {
+  if (params.width_px < kSizeMinPx || params.width_px > kPlaneWidthMaxPx ||
+      params.height_px < kSizeMinPx || params.height_px > kPlaneHeightMaxPx) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "size %ux%u; an encoder takes %u to %u by %u to %u pixels", params.width_px,
+        params.height_px, kSizeMinPx, kPlaneWidthMaxPx, kSizeMinPx, kPlaneHeightMaxPx));
+  }
+  if (params.frame_rate_hz < 1 || params.frame_rate_hz > kFrameRateMaxHz) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("frame rate %d; 1 to %d Hz", params.frame_rate_hz, kFrameRateMaxHz));
+  }
+  if (params.threads < 1 || params.threads > kThreadsMax) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("%d threads; 1 to %d", params.threads, kThreadsMax));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckRate(const RateParams& rate) {
+  if (rate.quantizer < kQuantizerMin || rate.quantizer > kQuantizerMax) {
+    return absl::InvalidArgumentError(
+        absl::StrFormat("quantizer %d; %d to %d", rate.quantizer, kQuantizerMin, kQuantizerMax));
+  }
+  if (rate.bitrate_max_bps < kBitrateMinBps || rate.bitrate_max_bps > kBitrateMaxBps) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "bitrate cap %d; %d to %d bit/s", rate.bitrate_max_bps, kBitrateMinBps, kBitrateMaxBps));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckLimits(const BackendInfo& backend, const EncoderParams& params) {
+  const uint32_t mbs = ((params.width_px + 15) / 16) * ((params.height_px + 15) / 16);
+  if (mbs <= backend.frame_max_mbs && params.width_px <= backend.side_max_px &&
+      params.height_px <= backend.side_max_px) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrFormat("%ux%u pixels are more than %s codes; use another encoder or a smaller mode",
+                      params.width_px, params.height_px, backend.id));
+}
+
+absl::Status Probe(const BackendInfo& backend, H264Profile profile) {
+  const EncoderParams params{
+      .width_px = kProbeSizePx, .height_px = kProbeSizePx, .profile = profile};
+  auto encoder = SoftwareEncoder::Make(backend, params, RateParams{}, MonotonicClock());
+  if (!encoder.ok()) return encoder.status();
+  const PlaneLayout layout{.fourcc = DRM_FORMAT_XRGB8888,
+                           .width_px = kProbeSizePx,
+                           .height_px = kProbeSizePx,
+                           .stride_bytes = kProbeSizePx * 4,
+                           .size_bytes = uint64_t{kProbeSizePx} * kProbeSizePx * 4};
+  const Frame frame{.buffer =
+                        std::make_shared<PlaneBuffer>(0, layout, std::make_unique<ProbeMemory>())};
+  auto result = (*encoder)->Encode(frame, EncodeRequest{.force_idr = true});
+  if (!result.ok()) return result.status();
+  if (result->unit == nullptr) return absl::InternalError("the probe gave no picture");
+  return absl::OkStatus();
+}
+
+EncoderCapability Describe(const BackendInfo& backend) {
+  EncoderCapability capability;
+  capability.id = backend.id;
+  capability.library_version = backend.library_version;
+  capability.width_max_px = std::min(backend.side_max_px, kPlaneWidthMaxPx);
+  capability.height_max_px = std::min(backend.side_max_px, kPlaneHeightMaxPx);
+  capability.fourccs = {DRM_FORMAT_XRGB8888,   DRM_FORMAT_ARGB8888, DRM_FORMAT_XBGR8888,
+                        DRM_FORMAT_ABGR8888,   DRM_FORMAT_RGB565,   DRM_FORMAT_XRGB2101010,
+                        DRM_FORMAT_XBGR2101010};
+  const absl::Status status = Probe(backend, H264Profile::kConstrainedBaseline);
+  capability.available = status.ok();
+  capability.reason = std::string(status.message());
+  if (status.ok()) capability.profiles.emplace_back("constrained-baseline");
+  if (Probe(backend, H264Profile::kHigh).ok()) capability.profiles.emplace_back("high");
+  return capability;
+}
+
+std::string BuiltInIds() {
+  std::string ids;
+  for (const BackendInfo& backend : BuiltInBackends()) {
+    absl::StrAppend(&ids, ids.empty() ? "" : ", ", backend.id);
+  }
+  return ids.empty() ? "none" : ids;
+}
+
+}  // namespace
+
+const std::vector<BackendInfo>& BuiltInBackends() {
+  static const auto* const kBackends = [] {
+    auto backends = std::make_unique<std::vector<BackendInfo>>();
+#if PLANECAST_HAVE_X264
+    backends->push_back(X264BackendInfo());
+#endif
+#if PLANECAST_HAVE_OPENH264
+    backends->push_back(OpenH264BackendInfo());
+#endif
+    return backends.release();
+  }();
+  return *kBackends;
+}
+
+std::vector<EncoderCapability> ProbeEncoders() {
+  std::vector<EncoderCapability> capabilities;
+  for (const BackendInfo& backend : BuiltInBackends()) capabilities.push_back(Describe(backend));
+  return capabilities;
+}
+
+absl::StatusOr<std::unique_ptr<Encoder>> MakeEncoder(std::string_view id,
+                                                     const EncoderParams& params,
+                                                     const RateParams& rate, Clock& clock) {
+  if (auto status = CheckParams(params); !status.ok()) return status;
+  if (auto status = CheckRate(rate); !status.ok()) return status;
+  absl::Status failure = absl::NotFoundError(absl::StrFormat(
+      "no encoder \"%s\" in this build; there is: %s", std::string(id), BuiltInIds()));
+  for (const BackendInfo& backend : BuiltInBackends()) {
+    if (id != "auto" && id != backend.id) continue;
+    failure = CheckLimits(backend, params);
+    if (!failure.ok()) continue;
+    auto encoder = SoftwareEncoder::Make(backend, params, rate, clock);
+    if (encoder.ok()) return encoder;
+    failure = encoder.status();
+  }
+  return failure;
+}
+
+}  // namespace planecast

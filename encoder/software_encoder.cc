@@ -1,0 +1,308 @@
+#include "encoder/software_encoder.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "encoder/h264_bits.h"
+#include "encoder/h264_headers.h"
+#include "encoder/pixels.h"
+
+namespace planecast {
+namespace {
+
+uint32_t DivideUp(uint32_t value, uint32_t divisor) {
+  return (value + divisor - 1) / divisor;
+}
+
+// Fills a line from `used` on with its last sample.
+void ExtendLine(uint8_t* line, size_t used, size_t length) {
+  if (used < length) std::memset(line + used, line[used - 1], length - used);
+}
+
+void ExtendPlane(uint8_t* plane, size_t stride_bytes, size_t used_width, size_t used_lines,
+                 size_t lines) {
+  for (size_t line = 0; line < used_lines; ++line) {
+    ExtendLine(plane + line * stride_bytes, used_width, stride_bytes);
+  }
+  for (size_t line = used_lines; line < lines; ++line) {
+    std::memcpy(plane + line * stride_bytes, plane + (used_lines - 1) * stride_bytes, stride_bytes);
+  }
+}
+
+}  // namespace
+
+SoftwareEncoder::SoftwareEncoder(const EncoderParams& params, const RateParams& rate, Clock& clock)
+    : params_(params),
+      width_mbs_(DivideUp(params.width_px, kMacroblockPx)),
+      height_mbs_(DivideUp(params.height_px, kMacroblockPx)),
+      clock_(clock),
+      rate_control_(rate, params.frame_rate_hz, uint64_t{params.width_px} * params.height_px),
+      changed_mbs_(size_t{width_mbs_} * height_mbs_, 1),
+      samples_(size_t{width_mbs_} * height_mbs_ * kMacroblockPx * kMacroblockPx * 3 / 2) {}
+
+absl::StatusOr<std::unique_ptr<Encoder>> SoftwareEncoder::Make(const BackendInfo& backend,
+                                                               const EncoderParams& params,
+                                                               const RateParams& rate,
+                                                               Clock& clock) {
+  // The constructor is private, out of make_unique's reach.
+  std::unique_ptr<SoftwareEncoder> encoder(
+      new SoftwareEncoder(params, rate, clock));  // NOLINT(modernize-make-unique): private
+  auto status = encoder->Open(backend);
+  if (!status.ok()) return status;
+  return encoder;
+}
+
+absl::Status SoftwareEncoder::Open(const BackendInfo& backend) {
+  const uint32_t frame_mbs = width_mbs_ * height_mbs_;
+  BackendParams params{.width_mbs = width_mbs_,
+                       .height_mbs = height_mbs_,
+                       .frame_rate_hz = params_.frame_rate_hz,
+                       .threads = params_.threads,
+                       .slices = 1,
+                       .level_idc = 0,
+                       .profile = params_.profile};
+  if (frame_mbs > kSingleSliceMbsMax && height_mbs_ > 1) {
+    params.slices = std::min(std::max(2, params_.threads), static_cast<int>(height_mbs_));
+  }
+  params.level_idc = level_idc_ =
+      LevelFor({.width_mbs = width_mbs_,
+                .height_mbs = height_mbs_,
+                .frame_rate_hz = static_cast<uint32_t>(params_.frame_rate_hz)});
+  auto made = backend.make(params);
+  if (!made.ok()) return made.status();
+  backend_ = std::move(*made);
+  auto headers = backend_->ParameterSets();
+  if (!headers.ok()) return headers.status();
+  for (const auto nal : *headers) {
+    if (NalTypeOf(nal) != NalType::kSps) continue;
+    auto contract = ContractSps(nal);
+    if (!contract.ok()) return contract.status();
+    auto sps = ParseSps(*contract);
+    if (!sps.ok()) return sps.status();
+    description_ = {
+        .codec = CodecString(*sps),
+        .profile = params_.profile == H264Profile::kHigh ? "high" : "constrained-baseline",
+        .coded_width_px = width_mbs_ * kMacroblockPx,
+        .coded_height_px = height_mbs_ * kMacroblockPx,
+        .visible_width_px = params_.width_px,
+        .visible_height_px = params_.height_px};
+    return absl::OkStatus();
+  }
+  return absl::InternalError(absl::StrCat(backend.id, " gave no sequence parameter set"));
+}
+
+I420Planes SoftwareEncoder::picture() {
+  const size_t y_stride = size_t{width_mbs_} * kMacroblockPx;
+  const size_t y_size = y_stride * height_mbs_ * kMacroblockPx;
+  return {.y = samples_.data(),
+          .u = samples_.data() + y_size,
+          .v = samples_.data() + y_size + y_size / 4,
+          .y_stride_bytes = y_stride,
+          .uv_stride_bytes = y_stride / 2};
+}
+
+absl::Status SoftwareEncoder::Check(const PlaneLayout& layout) const {
+  if (!CpuFormatSupported(layout.fourcc, layout.modifier)) {
+    if (PackedFormatOf(layout.fourcc)) {
+      return absl::UnimplementedError(absl::StrFormat(
+          "format %s with modifier %s can't be read by the software encoder; use a GPU encoder, or "
+          "have the guest's driver use linear buffers",
+          FourccName(layout.fourcc), ModifierName(layout.modifier)));
+    }
+    return absl::UnimplementedError(
+        absl::StrFormat("format %s can't be read by the software encoder; use XR24 in the guest",
+                        FourccName(layout.fourcc)));
+  }
+  if (layout.width_px != params_.width_px || layout.height_px != params_.height_px) {
+    return absl::InvalidArgumentError(absl::StrFormat("frame of %ux%u for an encoder of %ux%u",
+                                                      layout.width_px, layout.height_px,
+                                                      params_.width_px, params_.height_px));
+  }
+  const uint64_t line_bytes = uint64_t{layout.width_px} * BytesPerPixel(layout.fourcc);
+  if (layout.stride_bytes < line_bytes) {
+    return absl::InvalidArgumentError(absl::StrFormat("stride of %u bytes for lines of %u bytes",
+                                                      layout.stride_bytes, line_bytes));
+  }
+  return absl::OkStatus();
+}
+
+void SoftwareEncoder::UseFormat(PackedFormat format) {
+  if (format_ == format) return;
+  format_ = format;
+  shadow_stride_bytes_ = size_t{params_.width_px} * PackedBytesPerPixel(format);
+  shadow_.assign(shadow_stride_bytes_ * params_.height_px, 0);
+  // The old samples belong to the old format.
+  std::fill(changed_mbs_.begin(), changed_mbs_.end(), 1);
+  samples_stale_ = true;
+}
+
+absl::StatusOr<uint32_t> SoftwareEncoder::Compare(const PlaneBuffer& buffer, PackedFormat format) {
+  const PlaneLayout& layout = buffer.layout();
+  auto read = buffer.ReadCpu();
+  if (!read.ok()) return read.status();
+  const std::span<const uint8_t> bytes = read->bytes();
+  const uint64_t needed_bytes = uint64_t{layout.stride_bytes} * (layout.height_px - 1) +
+                                uint64_t{layout.width_px} * PackedBytesPerPixel(format);
+  if (bytes.size() < needed_bytes) {
+    return absl::FailedPreconditionError(
+        absl::StrFormat("plane of %u bytes in a mapping of %u bytes", needed_bytes, bytes.size()));
+  }
+  uint32_t changed_rows = 0;
+  for (uint32_t row = 0; row < height_mbs_; ++row) {
+    const uint32_t line = row * kMacroblockPx;
+    const CompareRow compare{.source = bytes.data() + size_t{line} * layout.stride_bytes,
+                             .source_stride_bytes = layout.stride_bytes,
+                             .shadow = shadow_.data() + line * shadow_stride_bytes_,
+                             .shadow_stride_bytes = shadow_stride_bytes_,
+                             .width_px = params_.width_px,
+                             .lines = std::min(kMacroblockPx, params_.height_px - line)};
+    if (CompareAndCopy(format, compare, changed_mbs_.data() + size_t{row} * width_mbs_)) {
+      ++changed_rows;
+    }
+  }
+  return changed_rows;
+}
+
+void SoftwareEncoder::ConvertRow(uint32_t row_mbs, uint32_t begin_mbs, uint32_t end_mbs) {
+  const uint32_t x = begin_mbs * kMacroblockPx;
+  const uint32_t line = row_mbs * kMacroblockPx;
+  const PackedPixels source{.data = shadow_.data() + line * shadow_stride_bytes_ +
+                                    size_t{x} * PackedBytesPerPixel(*format_),
+                            .stride_bytes = shadow_stride_bytes_,
+                            .width_px = std::min(end_mbs * kMacroblockPx, params_.width_px) - x,
+                            .lines = std::min(kMacroblockPx, params_.height_px - line)};
+  I420Planes target = picture();
+  target.y += line * target.y_stride_bytes + x;
+  target.u += line / 2 * target.uv_stride_bytes + x / 2;
+  target.v += line / 2 * target.uv_stride_bytes + x / 2;
+  ConvertToI420(*format_, source, target);
+}
+
+void SoftwareEncoder::ReplicateEdges() {
+  const I420Planes planes = picture();
+  const size_t lines = size_t{height_mbs_} * kMacroblockPx;
+  ExtendPlane(planes.y, planes.y_stride_bytes, params_.width_px, params_.height_px, lines);
+  for (uint8_t* plane : {planes.u, planes.v}) {
+    ExtendPlane(plane, planes.uv_stride_bytes, DivideUp(params_.width_px, 2),
+                DivideUp(params_.height_px, 2), lines / 2);
+  }
+}
+
+void SoftwareEncoder::ConvertChanges() {
+  for (uint32_t row = 0; row < height_mbs_; ++row) {
+    const auto begin = changed_mbs_.begin() + static_cast<ptrdiff_t>(size_t{row} * width_mbs_);
+    const auto end = begin + width_mbs_;
+    for (auto run = std::find(begin, end, 1); run != end;) {
+      const auto run_end = std::find(run, end, 0);
+      ConvertRow(row, static_cast<uint32_t>(run - begin), static_cast<uint32_t>(run_end - begin));
+      run = std::find(run_end, end, 1);
+    }
+  }
+  ReplicateEdges();
+}
+
+absl::StatusOr<std::vector<uint8_t>> SoftwareEncoder::ContractSps(
+    std::span<const uint8_t> nal) const {
+  auto sps = ParseSps(nal);
+  if (!sps.ok()) return sps.status();
+  if (sps->width_mbs != width_mbs_ || sps->height_mbs != height_mbs_) {
+    return absl::InternalError("the encoder library's stream has another size than asked for");
+  }
+  ApplyContract({.visible_width_px = params_.width_px,
+                 .visible_height_px = params_.height_px,
+                 .frame_rate_hz = static_cast<uint32_t>(params_.frame_rate_hz),
+                 .level_idc = level_idc_},
+                *sps);
+  return WriteSps(*sps);
+}
+
+absl::StatusOr<std::vector<uint8_t>> SoftwareEncoder::Assemble(const CodedNals& nals,
+                                                               bool key_frame) const {
+  size_t size_bytes = 256;
+  for (const auto nal : nals) size_bytes += nal.size() + 4;
+  std::vector<uint8_t> bytes;
+  bytes.reserve(size_bytes);
+  AppendAnnexB(WriteAccessUnitDelimiter(key_frame), bytes);
+  for (const auto nal : nals) {
+    switch (NalTypeOf(nal).value_or(NalType::kSei)) {
+      case NalType::kSps: {
+        auto sps = ContractSps(nal);
+        if (!sps.ok()) return sps.status();
+        AppendAnnexB(*sps, bytes);
+        break;
+      }
+      case NalType::kPps:
+      case NalType::kSlice:
+      case NalType::kIdrSlice:
+        AppendAnnexB(nal, bytes);
+        break;
+      default:
+        // SEI that names the library and its settings concerns no viewer.
+        break;
+    }
+  }
+  return bytes;
+}
+
+absl::StatusOr<std::shared_ptr<AccessUnit>> SoftwareEncoder::Code(const Frame& frame,
+                                                                  bool key_frame) {
+  const int quantizer = rate_control_.NextQuantizer(clock_.NowNs(), key_frame);
+  auto nals = backend_->Encode({.picture = picture(),
+                                .key_frame = key_frame,
+                                .quantizer = quantizer,
+                                .changed_mbs = changed_mbs_});
+  if (!nals.ok()) return nals.status();
+  auto bytes = Assemble(*nals, key_frame);
+  if (!bytes.ok()) return bytes.status();
+  const int64_t now_ns = clock_.NowNs();
+  rate_control_.Coded(now_ns, quantizer, key_frame, bytes->size());
+  auto unit = std::make_shared<AccessUnit>();
+  unit->bytes = std::move(*bytes);
+  unit->key_frame = key_frame;
+  unit->pixel_path = PixelPath::kCpuCopy;
+  unit->quantizer = quantizer;
+  unit->flip_time_ns = frame.flip_time_ns;
+  unit->capture_time_ns = frame.capture_time_ns;
+  unit->encoded_time_ns = now_ns;
+  return unit;
+}
+
+absl::StatusOr<EncodeResult> SoftwareEncoder::Encode(const Frame& frame,
+                                                     const EncodeRequest& request) {
+  const int64_t begin_ns = clock_.NowNs();
+  // Until this call has succeeded: a unit that is missing must be made up for by a key frame.
+  const bool key_frame_was_needed = std::exchange(key_frame_needed_, true);
+  const PlaneLayout& layout = frame.buffer->layout();
+  if (auto status = Check(layout); !status.ok()) return status;
+  const PackedFormat format = *PackedFormatOf(layout.fourcc);
+  UseFormat(format);
+  auto changed_rows = Compare(*frame.buffer, format);
+  if (!changed_rows.ok()) return changed_rows.status();
+  const bool key_frame = key_frame_was_needed || samples_stale_ || request.force_idr;
+  EncodeResult result{.unit = nullptr,
+                      .changed_rows = samples_stale_ ? height_mbs_ : *changed_rows};
+  if (result.changed_rows != 0) ConvertChanges();
+  samples_stale_ = false;
+  const int64_t converted_ns = clock_.NowNs();
+  result.convert_duration_ns = converted_ns - begin_ns;
+  if (result.changed_rows == 0 && !key_frame) {
+    key_frame_needed_ = false;
+    return result;
+  }
+  auto unit = Code(frame, key_frame);
+  std::fill(changed_mbs_.begin(), changed_mbs_.end(), 0);
+  if (!unit.ok()) return unit.status();
+  result.encode_duration_ns = (*unit)->encoded_time_ns - converted_ns;
+  result.unit = std::move(*unit);
+  key_frame_needed_ = false;
+  return result;
+}
+
+void SoftwareEncoder::SetRate(const RateParams& rate) {
+  rate_control_.SetRate(rate);
+}
+
+}  // namespace planecast

@@ -1,0 +1,71 @@
+// Encoding on the CPU: find what changed, convert that, have a library code it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "encoder/encoder.h"
+#include "encoder/frame_compare.h"
+#include "encoder/h264_backend.h"
+#include "encoder/packed_format.h"
+#include "encoder/rate_control.h"
+
+namespace planecast {
+
+/// An Encoder around an H264Backend.
+///
+/// A frame's memory is read once, row by row, and compared with a copy of the last frame; the copy
+/// takes over what differs, and only the copy is converted. So a guest that draws meanwhile can
+/// tear a picture, but what the encoder believes unchanged is unchanged. All large memory is
+/// allocated once, but for the access units.
+class SoftwareEncoder final : public Encoder {
+ public:
+  /// `params` and `rate` have been checked.
+  static absl::StatusOr<std::unique_ptr<Encoder>> Make(const BackendInfo& backend,
+                                                       const EncoderParams& params,
+                                                       const RateParams& rate, Clock& clock);
+
+  absl::StatusOr<EncodeResult> Encode(const Frame& frame, const EncodeRequest& request) override;
+  void SetRate(const RateParams& rate) override;
+  const StreamDescription& description() const override { return description_; }
+
+ private:
+  SoftwareEncoder(const EncoderParams& params, const RateParams& rate, Clock& clock);
+
+  absl::Status Open(const BackendInfo& backend);
+  absl::Status Check(const PlaneLayout& layout) const;
+  /// Reads the frame into the shadow and fills in changed_mbs_.
+  absl::StatusOr<uint32_t> Compare(const PlaneBuffer& buffer, PackedFormat format);
+  void UseFormat(PackedFormat format);
+  void ConvertChanges();
+  void ConvertRow(uint32_t row_mbs, uint32_t begin_mbs, uint32_t end_mbs);
+  void ReplicateEdges();
+  absl::StatusOr<std::shared_ptr<AccessUnit>> Code(const Frame& frame, bool key_frame);
+  absl::StatusOr<std::vector<uint8_t>> Assemble(const CodedNals& nals, bool key_frame) const;
+  absl::StatusOr<std::vector<uint8_t>> ContractSps(std::span<const uint8_t> nal) const;
+  I420Planes picture();
+
+  const EncoderParams params_;
+  const uint32_t width_mbs_;
+  const uint32_t height_mbs_;
+  Clock& clock_;
+  RateControl rate_control_;
+  std::unique_ptr<H264Backend> backend_;
+  StreamDescription description_;
+  uint8_t level_idc_ = 0;
+
+  std::optional<PackedFormat> format_;
+  std::vector<uint8_t> shadow_;
+  size_t shadow_stride_bytes_ = 0;
+  std::vector<uint8_t> changed_mbs_;
+  std::vector<uint8_t> samples_;
+  /// The whole shadow is to be converted, whatever the change map says.
+  bool samples_stale_ = true;
+  bool key_frame_needed_ = true;
+};
+
+}  // namespace planecast
