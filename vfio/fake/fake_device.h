@@ -17,7 +17,7 @@ struct FakeDeviceOptions {
   FakeProfile profile = FakeProfile::kIdeal;
   FakeDialect dialect = FakeDialect::kFinal;
   /// The profile's own if absent: irq-v6 for ideal, none for the others.
-  std::optional<FakeFlipDialect> flip_dialect;
+  std::optional<FakeFlipDialect> flip_dialect = std::nullopt;
   /// Whether the calling process has a KVM VM; gvt can't be opened without.
   bool has_kvm = true;
   /// Largest mode; decides the size of a region plane.

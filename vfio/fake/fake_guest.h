@@ -23,7 +23,7 @@ struct FakeMode {
   /// DRM_FORMAT_XRGB8888.
   uint32_t fourcc = 0x34325258;
   /// The profile's default if absent: X-tiled for gvt, else linear.
-  std::optional<uint64_t> modifier;
+  std::optional<uint64_t> modifier = std::nullopt;
   /// 0 is what the profile's driver would choose.
   uint32_t stride_bytes = 0;
   /// 1 paints in place, 2 and 3 flip. Region planes always have 1.
@@ -37,7 +37,7 @@ struct FakeCursorImage {
   uint32_t x_hot_px = 0;
   uint32_t y_hot_px = 0;
   /// Premultiplied ARGB8888, row by row.
-  std::vector<uint32_t> argb;
+  std::vector<uint32_t> argb = {};
 };
 
 /// What a guest can program that no driver can show.

@@ -44,7 +44,7 @@ absl::StatusOr<FakeProfile> ParseFakeProfile(std::string_view name);
 /// What differs between the drivers and can be said in numbers. What takes code is in the fake
 /// device itself, where it asks for the profile.
 struct FakeProfileTraits {
-  std::string_view name;
+  std::string_view name = {};
   /// The plane is a region of the device, not a dma-buf.
   bool region_plane = false;
   bool cursor_plane = false;

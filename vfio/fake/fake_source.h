@@ -22,11 +22,11 @@ struct FakeSourceOptions {
   int frame_rate_hz = 60;
   FakeDialect dialect = FakeDialect::kFinal;
   /// The profile's own if absent.
-  std::optional<FakeFlipDialect> flip_dialect;
+  std::optional<FakeFlipDialect> flip_dialect = std::nullopt;
   /// What the guest draws in. DRM_FORMAT_XRGB8888.
   uint32_t fourcc = 0x34325258;
   /// The profile's own if absent.
-  std::optional<uint64_t> modifier;
+  std::optional<uint64_t> modifier = std::nullopt;
   /// 1 to 3.
   int buffer_count = 3;
 };
