@@ -156,6 +156,15 @@ absl::StatusOr<uint16_t> GuestDevice::ReadRegister(uint32_t index) {
   return value;
 }
 
+absl::StatusOr<std::array<uint8_t, 128>> GuestDevice::ReadEdid() {
+  if (region_plane_) return absl::UnimplementedError("mdpy has no EDID");
+  std::array<uint8_t, 128> edid{};
+  const int64_t count =
+      KernelSys().Pread(fd(), edid.data(), edid.size(), registers_offset_ - kRegistersInBar2);
+  if (count != static_cast<int64_t>(edid.size())) return Failure(count, "read of the EDID");
+  return edid;
+}
+
 absl::Status GuestDevice::SetMode(uint32_t width_px, uint32_t height_px, uint32_t bits_per_pixel) {
   const std::pair<uint32_t, uint32_t> writes[] = {{kRegEnable, 0},
                                                   {kRegWidth, width_px},

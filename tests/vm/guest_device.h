@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -52,6 +53,9 @@ class GuestDevice {
   absl::Status Reset();
   absl::Status WriteRegister(uint32_t index, uint16_t value);
   absl::StatusOr<uint16_t> ReadRegister(uint32_t index);
+
+  /// The EDID block as the guest's driver finds it; all zeros while the display is unplugged.
+  absl::StatusOr<std::array<uint8_t, 128>> ReadEdid();
 
   /// Paints a pattern into what is on screen now.
   absl::Status Paint(uint32_t seed, uint16_t code);

@@ -6,8 +6,8 @@
 //   vm_guest_role send SOCKET COMMAND...                    prints the answer; exit 1 on `error`
 //
 // `serve` goes to the background once it serves and prints its pid. Commands: mode W H [BPP], paint
-// SEED CODE, flip SEED CODE, pan LINE, off, on, reset, read REGISTER, quit. A client that sends
-// `fd` is answered with a copy of the device fd (SCM_RIGHTS).
+// SEED CODE, flip SEED CODE, pan LINE, off, on, reset, read REGISTER, edid, quit. A client that
+// sends `fd` is answered with a copy of the device fd (SCM_RIGHTS).
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -29,7 +29,7 @@
 namespace planecast::vmtest {
 namespace {
 
-constexpr size_t kCommandMaxBytes = 200;
+constexpr size_t kCommandMaxBytes = 400;
 
 sockaddr_un Address(const std::string& path) {
   sockaddr_un address{};
@@ -72,6 +72,13 @@ std::string Obey(GuestDevice& guest, const std::string& line) {
   if (verb == "read" && count == 1) {
     const auto value = guest.ReadRegister(numbers[0]);
     return value.ok() ? absl::StrCat("ok ", *value) : Answer(value.status());
+  }
+  if (verb == "edid") {
+    const auto edid = guest.ReadEdid();
+    if (!edid.ok()) return Answer(edid.status());
+    std::string answer = "ok ";
+    for (const uint8_t byte : *edid) absl::StrAppend(&answer, absl::Hex(byte, absl::kZeroPad2));
+    return answer;
   }
   if (verb == "quit") return "ok";
   return absl::StrCat("error no such command: ", line);

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <sstream>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
@@ -88,6 +89,12 @@ absl::Status Lab::StartBorrower(const std::string& role, pid_t pid, bool region,
 
 absl::Status Lab::Tell(const std::string& role, const std::string& command) {
   return Run(absl::StrFormat("vm_guest_role send %s %s", RolePath(role), command)).status();
+}
+
+absl::StatusOr<std::string> Lab::ReadEdid(const std::string& role) {
+  const auto answer = Run(absl::StrFormat("vm_guest_role send %s edid", RolePath(role)));
+  if (!answer.ok()) return answer.status();
+  return absl::HexStringToBytes(Trimmed(std::string(absl::StripPrefix(*answer, "ok "))));
 }
 
 absl::StatusOr<pid_t> Lab::StartDaemon(const std::string& config_textproto) {

@@ -40,6 +40,8 @@ class Lab {
   absl::Status StartBorrower(const std::string& role, pid_t pid, bool region, int memory_mib);
   /// Has a guest role do something, e.g. `flip 1 7`.
   absl::Status Tell(const std::string& role, const std::string& command);
+  /// The EDID block that a role's guest finds, as bytes.
+  absl::StatusOr<std::string> ReadEdid(const std::string& role);
 
   /// Starts planecastd; its pid.
   absl::StatusOr<pid_t> StartDaemon(const std::string& config_textproto);

@@ -38,6 +38,7 @@ class Contract {
     if (guest_.region_plane()) {
       CheckRegionPlane();
     } else {
+      CheckEdid();
       CheckModes();
       CheckDmabuf();
       CheckIds();
@@ -117,6 +118,57 @@ class Contract {
            "the number of the flip-eventfd draft is DEVICE_FEATURE");
     const int flags = KernelSys().GetFdFlags(guest_.fd());
     ExpectTrue(flags >= 0 && (flags & FD_CLOEXEC) != 0, "the device fd is close-on-exec");
+  }
+
+  /// Register access as a consumer must do it: four bytes at once.
+  uint32_t ReadRegister(int64_t offset) {
+    uint32_t value = 0;
+    KernelSys().Pread(guest_.fd(), &value, sizeof(value), offset);
+    return value;
+  }
+  void WriteRegister(int64_t offset, uint32_t value) {
+    Expect(KernelSys().Pwrite(guest_.fd(), &value, sizeof(value), offset), sizeof(value),
+           "a write of an EDID register is reported as done");
+  }
+
+  void CheckEdid() {
+    alignas(8) std::array<uint8_t, 64> bytes{};
+    auto* region = reinterpret_cast<abi::RegionInfo*>(bytes.data());
+    const auto query = [&](uint32_t argsz, uint32_t index) {
+      bytes.fill(0);
+      region->argsz = argsz;
+      region->index = index;
+      return Ioctl(abi::kDeviceGetRegionInfo, region);
+    };
+    Expect(query(49, abi::kPciNumRegions), -EINVAL, "GET_REGION_INFO with argsz 49 is EINVAL");
+    Expect(query(32, abi::kPciNumRegions + 1), -EINVAL, "region 10 is EINVAL");
+    Expect(query(32, abi::kPciNumRegions), 0, "GET_REGION_INFO of the EDID region");
+    ExpectTrue(region->argsz == 48 && region->cap_offset == 32, "which asks for 48 bytes");
+    Expect(query(48, abi::kPciNumRegions), 0, "GET_REGION_INFO with 48 bytes");
+    const auto* type = reinterpret_cast<const abi::RegionCapType*>(bytes.data() + 32);
+    ExpectTrue(type->header.id == abi::kRegionCapType && type->header.version == 1 &&
+                   type->header.next == 0 && type->type == abi::kRegionTypeGfx &&
+                   type->subtype == abi::kRegionSubtypeGfxEdid,
+               "its capability says EDID");
+    const auto base = static_cast<int64_t>(region->offset);
+    const int64_t blob = base + ReadRegister(base + offsetof(abi::EdidRegs, edid_offset));
+    const int64_t link = base + offsetof(abi::EdidRegs, link_state);
+    Expect(ReadRegister(link), 0, "the link state is 0 at first");
+    Expect(ReadRegister(base + offsetof(abi::EdidRegs, edid_max_size)), 1024, "1024 bytes at most");
+    WriteRegister(base + offsetof(abi::EdidRegs, max_xres), 1);
+    ExpectTrue(ReadRegister(base + offsetof(abi::EdidRegs, max_xres)) != 1,
+               "a write of a read-only register changes nothing");
+    std::array<uint8_t, 128> edid;
+    edid.fill(0x5a);
+    WriteRegister(link, abi::kEdidLinkDown);
+    WriteRegister(base + offsetof(abi::EdidRegs, edid_size), edid.size());
+    Expect(KernelSys().Pwrite(guest_.fd(), edid.data(), edid.size(), blob), edid.size(),
+           "the blob is written");
+    auto seen = guest_.ReadEdid();
+    ExpectTrue(seen.ok() && (*seen)[0] == 0, "the guest sees no EDID while the link is down");
+    WriteRegister(link, abi::kEdidLinkUp);
+    seen = guest_.ReadEdid();
+    ExpectTrue(seen.ok() && *seen == edid, "the guest sees the EDID once the link is up");
   }
 
   void CheckRegionPlane() {

@@ -224,6 +224,26 @@ class EndToEnd {
     Expect(Paint(id, "paint", 212), "fixed: the guest paints");
     ExpectPicture(viewer, id, 212, 1280, 720, "the picture after a reset");
     ExpectSoundStream(viewer, id);
+    const Shell mode = Cli("mode fixed 1024x768");
+    Expect(mode.status == 0, "fixed: `planecast mode` offers 1024x768", mode.output);
+    Expect(EdidOffers(id, 1024, 768), "fixed: the guest finds an EDID that prefers 1024x768");
+  }
+
+  /// Reads the guest's EDID until its first detailed timing is of this size.
+  bool EdidOffers(const std::string& role, int width_px, int height_px) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(kWaitMaxS);
+    while (std::chrono::steady_clock::now() < deadline) {
+      const auto edid = lab_.ReadEdid(role);
+      if (!edid.ok() || edid->size() != 128) return false;
+      const auto byte = [&](size_t at) { return static_cast<uint8_t>((*edid)[at]); };
+      uint8_t sum = 0;
+      for (size_t at = 0; at < edid->size(); ++at) sum += byte(at);
+      if (byte(1) == 0xff && sum == 0 && (byte(56) | (byte(58) >> 4) << 8) == width_px &&
+          (byte(59) | (byte(61) >> 4) << 8) == height_px) {
+        return true;
+      }
+    }
+    return false;
   }
 
   void CheckUnmodifiedMbochs() {
