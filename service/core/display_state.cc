@@ -1,0 +1,112 @@
+#include "service/core/display_state.h"
+
+#include <utility>
+
+namespace planecast {
+namespace {
+
+StateReport Report(DisplayState state, std::string reason, std::string remedy) {
+  StateReport report;
+  report.state = state;
+  report.reason = std::move(reason);
+  report.remedy = std::move(remedy);
+  return report;
+}
+
+std::string MessageOf(const absl::Status& status, const char* fallback) {
+  return status.message().empty() ? fallback : std::string(status.message());
+}
+
+StateReport UnsupportedFormat(const absl::Status& problem) {
+  return Report(DisplayState::kUnsupportedFormat,
+                MessageOf(problem, "The plane has a pixel format that can't be read."),
+                "Choose another colour depth in the guest, or a linear framebuffer where its "
+                "driver has the choice.");
+}
+
+StateReport ImportFailed(const absl::Status& problem) {
+  return Report(DisplayState::kImportFailed,
+                MessageOf(problem, "The plane's memory can't be reached by the encoder."),
+                "Use an encoder on the GPU that the plane's memory is on, or a device whose "
+                "memory the CPU can map.");
+}
+
+StateReport StateOfPlaneProblem(const absl::Status& problem) {
+  switch (problem.code()) {
+    case absl::StatusCode::kUnimplemented:
+      return UnsupportedFormat(problem);
+    case absl::StatusCode::kFailedPrecondition:
+      return ImportFailed(problem);
+    case absl::StatusCode::kInvalidArgument:
+      return Report(DisplayState::kDeviceError,
+                    MessageOf(problem, "The device describes its plane with impossible numbers."),
+                    "Check that the configured ABI dialect is the one that the device's driver "
+                    "speaks.");
+    default:
+      return Report(DisplayState::kDeviceError,
+                    MessageOf(problem, "The device answers queries with errors."),
+                    "Look into the host's kernel log for the device's driver; restart the "
+                    "virtual machine if it does not recover.");
+  }
+}
+
+}  // namespace
+
+std::string_view DisplayStateName(DisplayState state) {
+  switch (state) {
+    case DisplayState::kAttaching:
+      return "ATTACHING";
+    case DisplayState::kActive:
+      return "ACTIVE";
+    case DisplayState::kWaitingForGuest:
+      return "WAITING_FOR_GUEST";
+    case DisplayState::kBlanked:
+      return "BLANKED";
+    case DisplayState::kUnsupportedFormat:
+      return "UNSUPPORTED_FORMAT";
+    case DisplayState::kImportFailed:
+      return "IMPORT_FAILED";
+    case DisplayState::kEncoderFailed:
+      return "ENCODER_FAILED";
+    case DisplayState::kDeviceError:
+      return "DEVICE_ERROR";
+    case DisplayState::kDeviceGone:
+      return "DEVICE_GONE";
+    case DisplayState::kDetaching:
+      return "DETACHING";
+  }
+  return "UNKNOWN";
+}
+
+std::optional<StateReport> StateOfLook(const PlaneLook& look) {
+  switch (look.primary) {
+    case PlaneLook::Primary::kFrame:
+      return Report(DisplayState::kActive, "", "");
+    case PlaneLook::Primary::kNoFramebuffer:
+      return Report(DisplayState::kWaitingForGuest, "The guest has not set up a framebuffer yet.",
+                    "Wait for the guest to boot; if it has, check that it has a driver for its "
+                    "virtual GPU.");
+    case PlaneLook::Primary::kBlanked:
+      return Report(DisplayState::kBlanked, "The guest switched its screen off.",
+                    "Wake the guest with a key or the mouse, or switch off its screen saver.");
+    case PlaneLook::Primary::kTransient:
+      return std::nullopt;
+    case PlaneLook::Primary::kFailed:
+      return StateOfPlaneProblem(look.problem);
+    case PlaneLook::Primary::kGone:
+      return Report(DisplayState::kDeviceGone,
+                    MessageOf(look.problem, "The device or its virtual machine is gone."),
+                    "Detach the display; attach it again when the virtual machine runs.");
+  }
+  return std::nullopt;
+}
+
+StateReport StateOfEncodeError(const absl::Status& error) {
+  if (error.code() == absl::StatusCode::kUnimplemented) return UnsupportedFormat(error);
+  if (error.code() == absl::StatusCode::kFailedPrecondition) return ImportFailed(error);
+  return Report(DisplayState::kEncoderFailed, MessageOf(error, "The encoder failed."),
+                "Planecast keeps trying; if it does not recover, choose another encoder in the "
+                "daemon's config.");
+}
+
+}  // namespace planecast
