@@ -100,7 +100,10 @@ class Viewer {
   /// The viewer is gone: nothing is queued any more and the display forgets it soon. Idempotent.
   void Close();
   bool closed() const;
-  /// A Goodbye was taken, so the stream can end once it is written.
+  /// A Goodbye is queued or taken. The notification comes for it even while a write is in flight,
+  /// so that the adapter can give up on a write that a dead peer holds up.
+  bool ending() const;
+  /// The Goodbye was taken, so the stream can end once it is written.
   bool finished() const;
 
   // --- The display's side.
@@ -125,12 +128,15 @@ class Viewer {
     bool join_key_frame = false;
     bool resync_key_frame = false;
     bool requested_key_frame = false;
+    /// A resync should not be made for this viewer before.
+    int64_t resync_not_before_ns = 0;
     /// The last sequence that was queued for it; 0 if none.
     uint64_t last_sequence = 0;
     ViewerLimits limits;
-    bool closed = false;
+    /// Closed, or its Goodbye is queued: nothing needs doing for it any more.
+    bool ended = false;
   };
-  Wants GetWants(int64_t now_ns);
+  Wants GetWants() const;
   /// The display has taken up a requested key frame.
   void ClearKeyFrameRequest();
 
@@ -157,13 +163,19 @@ class Viewer {
   bool WindowOpenLocked() const;
   bool ReadyLocked() const;
   bool TakeableLocked() const;
-  StreamEventPtr PopLocked(int64_t now_ns);
-  void DropUnitsLocked(bool count);
+  bool OwesProgressLocked() const;
+  bool AcceptsLocked() const { return !closed_ && goodbye_ == nullptr && !finished_; }
+  StreamEventPtr PopLocked();
+  StreamEventPtr PopOrderedLocked();
+  /// Returns how many.
+  size_t DropUnitsLocked();
   void LoseUnitsLocked(int64_t now_ns);
-  bool OverflowsLocked(const UnitEvent& unit, int64_t now_ns) const;
-  void NoteSentLocked(const Queued& queued, int64_t now_ns);
+  bool OverflowsLocked(size_t size_bytes, int64_t now_ns) const;
+  void NotePendingLocked(int64_t now_ns);
   /// The notification to call after unlocking, or null.
-  Notify ArmedNotifyLocked();
+  Notify DueNotifyLocked();
+  /// Puts `event` where `slot` says, unless the stream has ended.
+  void OfferSlot(StreamEventPtr Viewer::*slot, StreamEventPtr event);
 
   const std::string id_;
   const bool acknowledges_;

@@ -1,0 +1,406 @@
+#include "service/core/viewer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace planecast {
+namespace {
+
+/// A viewer that overflows again within this after the last time is one that can't keep up.
+constexpr int64_t kResyncForgivenNs = 5'000'000'000;
+/// What a stalled viewer is told to wait before it tries again.
+constexpr int32_t kStalledRetryAfterMs = 2000;
+
+const UnitEvent* UnitOf(const StreamEventPtr& event) {
+  return std::get_if<UnitEvent>(&event->body);
+}
+
+bool IsStarted(const StreamEventPtr& event) {
+  return std::holds_alternative<StreamStarted>(event->body);
+}
+
+bool IsState(const StreamEventPtr& event) {
+  return std::holds_alternative<StateChanged>(event->body);
+}
+
+template <typename NotifyPtr>
+void Call(const NotifyPtr& notify) {
+  if (notify != nullptr && *notify) (*notify)();
+}
+
+}  // namespace
+
+absl::Status ValidateViewerLimits(const ViewerLimits& limits) {
+  if (limits.bitrate_max_bps < 0) {
+    return absl::InvalidArgumentError("bitrate_max_bps is negative: use 0 for no limit");
+  }
+  if (limits.frame_rate_max_hz < 0 || limits.frame_rate_max_hz > kViewerFrameRateMaxHz) {
+    return absl::InvalidArgumentError(absl::StrCat("frame_rate_max_hz ", limits.frame_rate_max_hz,
+                                                   " is out of range: use 1 to ",
+                                                   kViewerFrameRateMaxHz, ", or 0 for no limit"));
+  }
+  return absl::OkStatus();
+}
+
+Viewer::Viewer(std::string id, const ViewerOptions& options, std::shared_ptr<WakeSignal> display,
+               Clock& clock)
+    : id_(std::move(id)),
+      acknowledges_(options.acknowledges),
+      display_(std::move(display)),
+      clock_(clock),
+      limits_(options.limits),
+      progress_ns_(clock.NowNs()) {}
+
+void Viewer::SetNotify(std::function<void()> notify) {
+  Notify due;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    notify_ = std::make_shared<const std::function<void()>>(std::move(notify));
+    due = DueNotifyLocked();
+  }
+  Call(due);
+}
+
+StreamEventPtr Viewer::Take() {
+  StreamEventPtr event;
+  bool ready = false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (closed_ || finished_ || write_in_flight_) return nullptr;
+    event = PopLocked();
+    if (event == nullptr) {
+      notify_armed_ = true;
+      return nullptr;
+    }
+    write_in_flight_ = true;
+    progress_ns_ = clock_.NowNs();
+    finished_ = std::holds_alternative<Goodbye>(event->body);
+    ready = ReadyLocked();
+  }
+  if (ready) display_->WakeIfAwaited();
+  return event;
+}
+
+void Viewer::OnWritten() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  write_in_flight_ = false;
+  progress_ns_ = clock_.NowNs();
+  if (!unit_in_flight_.has_value()) return;
+  if (unit_in_flight_->measured) {
+    encoded_to_written_.Add(progress_ns_ - unit_in_flight_->encoded_time_ns);
+  }
+  unit_in_flight_.reset();
+}
+
+absl::Status Viewer::Acknowledge(uint64_t sequence) {
+  if (!acknowledges_) return absl::OkStatus();
+  Notify due;
+  bool ready = false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (sequence > last_sent_sequence_) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "unit ", sequence, " was acknowledged but the last one sent is ", last_sent_sequence_));
+    }
+    const int64_t now_ns = clock_.NowNs();
+    progress_ns_ = now_ns;
+    while (!unacknowledged_.empty() && unacknowledged_.front().sequence <= sequence) {
+      const Sent& sent = unacknowledged_.front();
+      if (sent.measured) encoded_to_acknowledged_.Add(now_ns - sent.encoded_time_ns);
+      unacknowledged_.pop_front();
+    }
+    due = DueNotifyLocked();
+    ready = ReadyLocked();
+  }
+  Call(due);
+  if (ready) display_->WakeIfAwaited();
+  return absl::OkStatus();
+}
+
+void Viewer::RequestKeyFrame() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (key_frame_requested_) return;
+    key_frame_requested_ = true;
+  }
+  display_->Wake();
+}
+
+absl::Status Viewer::SetLimits(const ViewerLimits& limits) {
+  const absl::Status valid = ValidateViewerLimits(limits);
+  if (!valid.ok()) return valid;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    limits_ = limits;
+  }
+  display_->Wake();
+  return absl::OkStatus();
+}
+
+void Viewer::Close() {
+  Notify released;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (closed_) return;
+    closed_ = true;
+    DropUnitsLocked();
+    ordered_.clear();
+    cursor_shape_ = cursor_moved_ = stats_ = goodbye_ = nullptr;
+    unacknowledged_.clear();
+    // What the callback owns may own this viewer.
+    released = std::move(notify_);
+  }
+  display_->Wake();
+}
+
+bool Viewer::closed() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return closed_;
+}
+
+bool Viewer::ending() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return goodbye_ != nullptr || finished_;
+}
+
+bool Viewer::finished() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return finished_;
+}
+
+void Viewer::OfferStarted(StreamEventPtr event) {
+  Notify due;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!AcceptsLocked()) return;
+    NotePendingLocked(clock_.NowNs());
+    DropUnitsLocked();
+    std::erase_if(ordered_, [](const Queued& queued) { return IsStarted(queued.event); });
+    ordered_.push_back({std::move(event), 0, false});
+    sync_ = Sync::kJoining;
+    due = DueNotifyLocked();
+  }
+  Call(due);
+}
+
+void Viewer::OfferStateChanged(StreamEventPtr event) {
+  Notify due;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!AcceptsLocked()) return;
+    NotePendingLocked(clock_.NowNs());
+    const auto is_state = [](const Queued& queued) { return IsState(queued.event); };
+    const auto states = std::count_if(ordered_.begin(), ordered_.end(), is_state);
+    if (static_cast<size_t>(states) >= kQueueStatesMax) {
+      ordered_.erase(std::find_if(ordered_.begin(), ordered_.end(), is_state));
+    }
+    ordered_.push_back({std::move(event), 0, false});
+    due = DueNotifyLocked();
+  }
+  Call(due);
+}
+
+void Viewer::OfferSlot(StreamEventPtr Viewer::*slot, StreamEventPtr event) {
+  Notify due;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!AcceptsLocked()) return;
+    NotePendingLocked(clock_.NowNs());
+    this->*slot = std::move(event);
+    due = DueNotifyLocked();
+  }
+  Call(due);
+}
+
+void Viewer::OfferCursorShape(StreamEventPtr event) {
+  OfferSlot(&Viewer::cursor_shape_, std::move(event));
+}
+
+void Viewer::OfferCursorMoved(StreamEventPtr event) {
+  OfferSlot(&Viewer::cursor_moved_, std::move(event));
+}
+
+void Viewer::OfferUnit(StreamEventPtr event, int64_t now_ns, bool fresh) {
+  Notify due;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!AcceptsLocked()) return;
+    const UnitEvent* unit = UnitOf(event);
+    const bool key_frame = unit->unit->key_frame;
+    const size_t size_bytes = unit->unit->bytes.size();
+    if (OverflowsLocked(size_bytes, now_ns)) LoseUnitsLocked(now_ns);
+    if (sync_ != Sync::kStreaming && !key_frame) {
+      // A joiner was never sent a unit, so it has lost none.
+      if (sync_ == Sync::kLost) ++dropped_;
+      return;
+    }
+    sync_ = Sync::kStreaming;
+    NotePendingLocked(now_ns);
+    last_queued_sequence_ = unit->sequence;
+    ++queued_units_;
+    queued_bytes_ += size_bytes;
+    ordered_.push_back({std::move(event), now_ns, fresh});
+    due = DueNotifyLocked();
+  }
+  Call(due);
+}
+
+void Viewer::OfferGoodbye(StreamEventPtr event) {
+  Notify notify;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!AcceptsLocked()) return;
+    NotePendingLocked(clock_.NowNs());
+    DropUnitsLocked();
+    cursor_shape_ = cursor_moved_ = stats_ = nullptr;
+    goodbye_ = std::move(event);
+    notify_armed_ = false;
+    notify = notify_;
+  }
+  Call(notify);
+}
+
+Viewer::Wants Viewer::GetWants() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  Wants wants;
+  wants.ended = !AcceptsLocked();
+  if (wants.ended) return wants;
+  wants.ready = ReadyLocked();
+  wants.join_key_frame = sync_ == Sync::kJoining;
+  wants.resync_key_frame = sync_ == Sync::kLost;
+  wants.resync_not_before_ns = resync_not_before_ns_;
+  wants.requested_key_frame = key_frame_requested_;
+  wants.last_sequence = last_queued_sequence_;
+  wants.limits = limits_;
+  return wants;
+}
+
+void Viewer::ClearKeyFrameRequest() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  key_frame_requested_ = false;
+}
+
+bool Viewer::EndIfStalled(int64_t now_ns, EventCodec* codec) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!AcceptsLocked() || !OwesProgressLocked()) return false;
+    if (now_ns - progress_ns_ < kViewerStallNs) return false;
+  }
+  Goodbye goodbye;
+  goodbye.reason = Goodbye::Reason::kStalled;
+  goodbye.message = absl::StrCat("The viewer took or acknowledged nothing for ",
+                                 kViewerStallNs / 1'000'000'000, " s.");
+  goodbye.retry_after_ms = kStalledRetryAfterMs;
+  OfferGoodbye(MakeEvent(std::move(goodbye), codec));
+  return true;
+}
+
+void Viewer::OfferStats(StreamStats display_stats) {
+  Notify due;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!AcceptsLocked()) return;
+    NotePendingLocked(clock_.NowNs());
+    display_stats.dropped = dropped_;
+    display_stats.resyncs = resyncs_;
+    display_stats.encoded_to_written = encoded_to_written_.Take();
+    display_stats.encoded_to_acknowledged = encoded_to_acknowledged_.Take();
+    display_stats.unacknowledged = static_cast<int>(unacknowledged_.size());
+    stats_ = MakeEvent(std::move(display_stats), nullptr);
+    due = DueNotifyLocked();
+  }
+  Call(due);
+}
+
+bool Viewer::WindowOpenLocked() const {
+  return !acknowledges_ || unacknowledged_.size() < kUnacknowledgedUnitsMax;
+}
+
+bool Viewer::ReadyLocked() const {
+  if (!AcceptsLocked()) return false;
+  if (!acknowledges_) return queued_units_ < kReadyUnitsQueuedMax;
+  return unacknowledged_.size() + queued_units_ < kUnacknowledgedUnitsMax;
+}
+
+bool Viewer::TakeableLocked() const {
+  if (closed_ || finished_) return false;
+  if (goodbye_ != nullptr || cursor_shape_ != nullptr || cursor_moved_ != nullptr ||
+      stats_ != nullptr) {
+    return true;
+  }
+  if (ordered_.empty()) return false;
+  return UnitOf(ordered_.front().event) == nullptr || WindowOpenLocked();
+}
+
+bool Viewer::OwesProgressLocked() const {
+  return write_in_flight_ || TakeableLocked() || !unacknowledged_.empty();
+}
+
+StreamEventPtr Viewer::PopLocked() {
+  if (!ordered_.empty() && UnitOf(ordered_.front().event) == nullptr) return PopOrderedLocked();
+  // The cursor before the picture: it is small, and it is what a person feels.
+  for (StreamEventPtr* slot : {&cursor_shape_, &cursor_moved_}) {
+    if (*slot != nullptr) return std::exchange(*slot, nullptr);
+  }
+  if (!ordered_.empty() && WindowOpenLocked()) return PopOrderedLocked();
+  if (stats_ != nullptr) return std::exchange(stats_, nullptr);
+  return std::exchange(goodbye_, nullptr);
+}
+
+StreamEventPtr Viewer::PopOrderedLocked() {
+  const Queued queued = std::move(ordered_.front());
+  ordered_.pop_front();
+  const UnitEvent* unit = UnitOf(queued.event);
+  if (unit == nullptr) return queued.event;
+  --queued_units_;
+  queued_bytes_ -= unit->unit->bytes.size();
+  last_sent_sequence_ = unit->sequence;
+  const Sent sent = {unit->sequence, unit->unit->encoded_time_ns, queued.fresh};
+  unit_in_flight_ = sent;
+  if (acknowledges_) unacknowledged_.push_back(sent);
+  return queued.event;
+}
+
+size_t Viewer::DropUnitsLocked() {
+  const size_t dropped = queued_units_;
+  std::erase_if(ordered_, [](const Queued& queued) { return UnitOf(queued.event) != nullptr; });
+  queued_units_ = 0;
+  queued_bytes_ = 0;
+  return dropped;
+}
+
+void Viewer::LoseUnitsLocked(int64_t now_ns) {
+  dropped_ += DropUnitsLocked();
+  ++resyncs_;
+  sync_ = Sync::kLost;
+  const bool again = last_lost_ns_ != 0 && now_ns - last_lost_ns_ < kResyncForgivenNs;
+  resync_backoff_ns_ =
+      again ? std::clamp(resync_backoff_ns_ * 2, kResyncBackoffMinNs, kResyncBackoffMaxNs) : 0;
+  resync_not_before_ns_ = now_ns + resync_backoff_ns_;
+  last_lost_ns_ = now_ns;
+}
+
+bool Viewer::OverflowsLocked(size_t size_bytes, int64_t now_ns) const {
+  // A viewer that is ready asked for the unit: its link may be slow, but nobody outruns it.
+  if (queued_units_ == 0 || ReadyLocked()) return false;
+  if (queued_units_ >= kQueueUnitsMax || queued_bytes_ + size_bytes > kQueueBytesMax) return true;
+  const auto oldest = std::find_if(ordered_.begin(), ordered_.end(), [](const Queued& queued) {
+    return UnitOf(queued.event) != nullptr;
+  });
+  return now_ns - oldest->queued_ns > kQueueAgeMaxNs;
+}
+
+void Viewer::NotePendingLocked(int64_t now_ns) {
+  // The time that a viewer had nothing to do is not held against it.
+  if (!OwesProgressLocked()) progress_ns_ = now_ns;
+}
+
+Viewer::Notify Viewer::DueNotifyLocked() {
+  if (!notify_armed_ || notify_ == nullptr || write_in_flight_ || !TakeableLocked()) return nullptr;
+  notify_armed_ = false;
+  return notify_;
+}
+
+}  // namespace planecast
