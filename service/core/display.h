@@ -21,10 +21,8 @@
 
 namespace planecast {
 
-/// Answers that may wait for one display at most; more are refused.
-inline constexpr size_t kRequestsPendingMax = 64;
-/// A state read by a look this long ago is as good as new.
-inline constexpr int64_t kStateFreshNs = 1'000'000'000;
+/// Pictures and modes that may wait for one display's thread; more are refused.
+inline constexpr size_t kRequestsPendingMax = 16;
 
 /// Who a display is.
 struct DisplayIdentity {
@@ -92,7 +90,6 @@ class Display {
     std::vector<PictureRequest> pictures;
     std::vector<ModeRequest> modes;
     bool state_watched = false;
-    bool stop = false;
     std::optional<Goodbye> goodbye;
   };
 
@@ -101,6 +98,7 @@ class Display {
   bool TakeInbox();
   void WaitForWork(int64_t wake_ns);
   void Publish(const DisplaySnapshot& snapshot);
+  absl::Status RequestErrorLocked(size_t pending) const;
 
   const DisplayIdentity identity_;
   Clock& clock_;
@@ -112,8 +110,11 @@ class Display {
   Inbox inbox_;
   DisplaySnapshot snapshot_;
   int64_t last_look_ns_ = 0;
+  size_t pictures_pending_ = 0;
   bool accepting_ = true;
-  std::optional<Goodbye> stop_goodbye_;
+  bool stopping_ = false;
+  /// Constant once stopping_.
+  Goodbye stop_goodbye_;
   std::vector<std::weak_ptr<Viewer>> viewers_;
 
   /// Touched by the thread only, once it runs.

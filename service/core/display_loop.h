@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -39,6 +40,10 @@ inline constexpr int64_t kIdleLookIntervalNs = 2'000'000'000;
 inline constexpr int64_t kTransientRetryNs = 50'000'000;
 /// Looks in a row with a passing error before a waiting state request is answered anyway.
 inline constexpr int kTransientRetriesMax = 20;
+/// A state read by a look this long ago is as good as new.
+inline constexpr int64_t kStateFreshNs = 1'000'000'000;
+/// Between two tries of frames that can't be encoded, however the guest flips.
+inline constexpr int64_t kFrameRetryMinNs = 100'000'000;
 /// Stats, stall checks.
 inline constexpr int64_t kTickNs = 1'000'000'000;
 
@@ -108,7 +113,8 @@ class DisplayLoop {
 
   const DisplaySnapshot& snapshot() const { return snapshot_; }
   const DisplayCounters& counters() const { return counters_; }
-  int64_t last_look_ns() const { return last_look_ns_; }
+  /// When the planes were last looked at with an answer, or 0.
+  int64_t last_look_ns() const { return last_look_ns_.value_or(0); }
 
  private:
   /// A viewer with what it wants in this step.
@@ -117,54 +123,55 @@ class DisplayLoop {
     Viewer::Wants wants;
     bool greeted = false;
   };
-  /// Why a step looks.
-  struct LookReasons {
-    bool video = false;
-    bool request = false;
-    bool any() const { return video || request; }
-  };
 
-  // Viewers (display_viewers.cc).
+  // What the steps do with viewers: display_viewers.cc.
   void SweepViewers(int64_t now_ns);
   void ApplyLimits();
   void GreetNewViewers();
-  void Broadcast(const StreamEventPtr& event, void (Viewer::*offer)(StreamEventPtr));
-  void Tick(int64_t now_ns);
+  void Broadcast(void (Viewer::*offer)(StreamEventPtr), const StreamEventPtr& event);
   StreamEventPtr MakeStarted() const;
   void BroadcastStarted();
+  void Tick(int64_t now_ns);
+  bool AnyViewerReady() const;
 
-  // Planes (display_loop.cc).
-  LookReasons ReasonsToLook(int64_t now_ns, const PlaneSource::Events& events) const;
-  void Look(int64_t now_ns);
-  void HandleLook(const PlaneLook& look, int64_t now_ns);
-  void CheckCpuPath(int64_t now_ns);
+  // With planes: display_loop.cc.
+  bool VideoLookDue(int64_t now_ns, const PlaneSource::Events& events) const;
+  bool RequestLookDue(int64_t now_ns) const;
+  bool TransientRetryWanted() const;
+  /// True if the look gave a frame.
+  bool Look(int64_t now_ns);
+  void HandleNoFrame(const PlaneLook& look);
+  void HandleGone();
   void HandleCursor(const Cursor& cursor);
-  void HandleGone(int64_t now_ns);
+  void CheckCpuPath();
   void SetWatched(bool watched, int64_t now_ns);
-  void EnterState(StateReport report, int64_t now_ns);
   void ResolveState(int64_t now_ns);
-  void ApplyModes(int64_t now_ns);
-  void AnswerRefreshes();
-  void AnswerPictures(int64_t now_ns);
-  absl::StatusOr<Picture> TakePicture(bool exclude_cursor) const;
-  absl::Status NoPictureError() const;
   void UpdateSnapshot();
+  CursorPath cursor_path() const;
   int64_t NextStepNs(int64_t now_ns) const;
 
-  // Encoding (display_encode.cc).
-  void MaybeEncode(bool new_frame, int64_t now_ns);
-  bool KeyFrameDue(int64_t now_ns) const;
-  int64_t KeyFrameNs() const;
-  bool ServeCachedKeyFrame(int64_t now_ns);
+  // With requests: display_requests.cc.
+  void ApplyModes(int64_t now_ns);
+  void AnswerRefreshes();
+  void AnswerPicture(int64_t now_ns);
+  absl::StatusOr<Picture> TakePicture(bool exclude_cursor) const;
+  absl::Status NoPictureError() const;
+  void RefuseRequests();
+
+  // With the encoder: display_encode.cc.
   bool PrepareEncoder(int64_t now_ns);
-  bool EncodingHeldBack(int64_t now_ns);
+  void MaybeEncode(bool new_frame, int64_t now_ns);
+  void ServeCachedKeyFrame(int64_t now_ns);
+  /// When a key frame that a viewer wants may be made, or INT64_MAX if none is wanted.
+  int64_t KeyFrameNs() const;
+  /// Until when no frame may be tried after errors; INT64_MIN if at once.
+  int64_t HeldBackUntilNs() const;
   void Encode(bool force_idr, int64_t now_ns);
-  void HandleUnit(std::shared_ptr<const AccessUnit> unit, int64_t now_ns);
+  void HandleUnit(std::shared_ptr<const AccessUnit> unit);
   void HandleEncodeError(const absl::Status& error, int64_t now_ns);
   void DropEncoder();
-  int64_t FrameIntervalNs() const;
 
-  DisplayOptions options_;
+  const DisplayOptions options_;
   Clock& clock_;
   const std::shared_ptr<WakeSignal> signal_;
   const SnapshotCallback publish_;
@@ -172,25 +179,25 @@ class DisplayLoop {
   std::unique_ptr<PlaneSource> source_;
   bool watched_ = false;
   bool state_watched_ = false;
-  bool closed_ = false;
+  /// Look in the next step, whatever the pace: somebody just began to watch.
+  bool look_wanted_ = true;
 
   std::vector<Member> members_;
   std::vector<SnapshotCallback> refreshes_;
-  std::vector<PictureRequest> pictures_;
+  std::deque<PictureRequest> pictures_;
   std::vector<ModeRequest> modes_;
 
-  /// The plane's side of the state and the encoder's; the latter counts while the plane has a
-  /// frame.
+  /// What the plane says, and what the encoder says of a plane that has a frame.
   StateReport plane_state_;
   std::optional<StateReport> encode_state_;
   std::optional<Frame> frame_;
+  bool frame_seen_ = false;
   Cursor cursor_;
-  StreamEventPtr cursor_shape_event_;
   uint64_t cpu_checked_serial_ = 0;
-  int64_t last_look_ns_ = 0;
-  int64_t next_idle_look_ns_ = 0;
-  int64_t next_transient_look_ns_ = 0;
+  std::optional<int64_t> last_look_ns_;
+  /// Looks in a row that ended in a passing error, and when to try again.
   int transient_looks_ = 0;
+  int64_t transient_retry_ns_ = 0;
 
   std::unique_ptr<Encoder> encoder_;
   uint32_t encoder_width_px_ = 0;
@@ -201,16 +208,23 @@ class DisplayLoop {
   int64_t encoder_drop_ns_ = 0;
   int encoder_failures_ = 0;
   int64_t encoder_retry_ns_ = 0;
-  /// The buffer that could not be encoded, and when to try it again.
-  uint64_t refused_serial_ = 0;
-  int64_t refused_until_ns_ = 0;
+  /// The newest frame that could not be encoded, and when to try again.
+  struct Refused {
+    uint64_t serial = 0;
+    PlaneLayout layout;
+    int64_t retry_min_ns = 0;
+    int64_t retry_ns = 0;
+  };
+  std::optional<Refused> refused_;
+  /// What the viewers were told last in a StreamStarted.
+  CursorPath told_cursor_path_ = CursorPath::kUnknown;
 
   uint64_t sequence_ = 0;
   /// The last unit, if it was a key frame: serves who joins a picture that did not change since.
   StreamEventPtr cached_key_frame_;
-  int64_t last_key_frame_ns_ = 0;
-  int64_t last_encode_ns_ = 0;
-  /// A frame was looked at and not encoded, because no viewer was ready or of the frame-rate cap.
+  std::optional<int64_t> last_key_frame_ns_;
+  int64_t next_frame_ns_ = 0;
+  /// A frame was looked at and not encoded: no viewer was ready, the frame-rate cap, an error.
   bool frame_pending_ = false;
 
   int64_t next_tick_ns_ = 0;
@@ -222,6 +236,7 @@ class DisplayLoop {
   LatencyWindow capture_to_encoded_;
 
   DisplaySnapshot snapshot_;
+  DisplaySnapshot published_;
   DisplayCounters counters_;
 };
 

@@ -1,0 +1,191 @@
+// What a display's steps do with its encoder.
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "service/core/display_loop.h"
+
+namespace planecast {
+namespace {
+
+constexpr int64_t kNsPerSecond = 1'000'000'000;
+constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+constexpr int64_t kAtOnce = std::numeric_limits<int64_t>::min();
+
+/// The error of a frame that no encoder of this kind will ever take, as opposed to a broken
+/// encoder.
+bool RefusesFrame(const absl::Status& error) {
+  return error.code() == absl::StatusCode::kUnimplemented ||
+         error.code() == absl::StatusCode::kFailedPrecondition;
+}
+
+int64_t BackoffNs(int failures) {
+  const int doublings = std::clamp(failures - 1, 0, 16);
+  return std::min(kEncoderRetryMinNs << doublings, kEncoderRetryMaxNs);
+}
+
+}  // namespace
+
+bool DisplayLoop::PrepareEncoder(int64_t now_ns) {
+  const PlaneLayout& layout = frame_->buffer->layout();
+  if (encoder_ != nullptr && encoder_width_px_ == layout.width_px &&
+      encoder_height_px_ == layout.height_px) {
+    if (encoder_rate_ != wanted_rate_) encoder_->SetRate(wanted_rate_);
+    encoder_rate_ = wanted_rate_;
+    return true;
+  }
+  DropEncoder();
+  EncoderParams params;
+  params.width_px = layout.width_px;
+  params.height_px = layout.height_px;
+  params.frame_rate_hz = options_.frame_rate_max_hz;
+  params.threads = options_.encoder_threads;
+  params.profile = options_.profile;
+  absl::StatusOr<NamedEncoder> made = options_.make_encoder(params, wanted_rate_);
+  if (!made.ok()) {
+    HandleEncodeError(made.status(), now_ns);
+    return false;
+  }
+  encoder_ = std::move(made->encoder);
+  snapshot_.encoder = made->name;
+  encoder_width_px_ = layout.width_px;
+  encoder_height_px_ = layout.height_px;
+  encoder_rate_ = wanted_rate_;
+  BroadcastStarted();
+  return true;
+}
+
+void DisplayLoop::MaybeEncode(bool new_frame, int64_t now_ns) {
+  ServeCachedKeyFrame(now_ns);
+  const bool key_frame = KeyFrameNs() <= now_ns;
+  if (!key_frame) {
+    if (!new_frame && !frame_pending_) return;
+    if (!AnyViewerReady()) {
+      if (new_frame) ++counters_.skipped_no_viewer_ready;
+      frame_pending_ = true;
+      return;
+    }
+    if (now_ns < next_frame_ns_) {
+      if (new_frame) ++counters_.skipped_frame_rate;
+      frame_pending_ = true;
+      return;
+    }
+  }
+  frame_pending_ = false;
+  Encode(key_frame, now_ns);
+}
+
+void DisplayLoop::ServeCachedKeyFrame(int64_t now_ns) {
+  if (cached_key_frame_ == nullptr) return;
+  const uint64_t sequence = std::get<UnitEvent>(cached_key_frame_->body).sequence;
+  for (Member& member : members_) {
+    const Viewer::Wants& wants = member.wants;
+    const bool waits = wants.ready && (wants.join_key_frame || wants.resync_key_frame);
+    // A viewer that had this very unit asks because it lost it: that takes a new one.
+    if (!waits || wants.requested_key_frame || wants.last_sequence >= sequence) continue;
+    member.viewer->OfferUnit(cached_key_frame_, now_ns, /*fresh=*/false);
+    member.wants = member.viewer->GetWants();
+  }
+}
+
+int64_t DisplayLoop::KeyFrameNs() const {
+  const int64_t last_ns = last_key_frame_ns_.value_or(kAtOnce / 2);
+  int64_t due_ns = kNever;
+  for (const Member& member : members_) {
+    const Viewer::Wants& wants = member.wants;
+    if (wants.join_key_frame && wants.ready) {
+      due_ns = std::min(due_ns, last_ns + kJoinKeyFrameIntervalMinNs);
+    }
+    if (wants.resync_key_frame && wants.ready) {
+      due_ns =
+          std::min(due_ns, std::max(wants.resync_not_before_ns, last_ns + kKeyFrameIntervalMinNs));
+    }
+    // Also for a viewer that is not ready: without its decoder it may never acknowledge again.
+    if (wants.requested_key_frame) due_ns = std::min(due_ns, last_ns + kKeyFrameIntervalMinNs);
+  }
+  return due_ns;
+}
+
+int64_t DisplayLoop::HeldBackUntilNs() const {
+  int64_t until_ns = encoder_failures_ > 0 ? encoder_retry_ns_ : kAtOnce;
+  if (!refused_.has_value() || !frame_.has_value()) return until_ns;
+  const PlaneBuffer& buffer = *frame_->buffer;
+  const bool other = buffer.serial() > refused_->serial || buffer.layout() != refused_->layout;
+  return std::max(until_ns, other ? refused_->retry_min_ns : refused_->retry_ns);
+}
+
+void DisplayLoop::Encode(bool force_idr, int64_t now_ns) {
+  const absl::StatusOr<EncodeResult> result = encoder_->Encode(*frame_, {force_idr});
+  if (!result.ok()) {
+    HandleEncodeError(result.status(), now_ns);
+    return;
+  }
+  const bool idr_missing = force_idr && (result->unit == nullptr || !result->unit->key_frame);
+  if (idr_missing) {
+    HandleEncodeError(absl::InternalError("no key frame came out although one was asked for"),
+                      now_ns);
+    return;
+  }
+  encoder_failures_ = 0;
+  refused_.reset();
+  encode_state_.reset();
+  const bool changed = result->changed_rows > 0 || (result->unit != nullptr && !force_idr);
+  if (!changed) ++counters_.unchanged;
+  source_->ReportContent(changed, now_ns);
+  if (result->unit == nullptr) return;
+  const int64_t interval_ns = kNsPerSecond / std::max(frame_rate_hz_, 1);
+  // Half an interval of credit keeps the cap's average in spite of a guest's jitter.
+  next_frame_ns_ = std::max(next_frame_ns_, now_ns - interval_ns / 2) + interval_ns;
+  HandleUnit(result->unit);
+}
+
+void DisplayLoop::HandleUnit(std::shared_ptr<const AccessUnit> unit) {
+  const AccessUnit& coded = *unit;
+  ++counters_.encoded;
+  counters_.encoded_bytes += coded.bytes.size();
+  ++window_units_;
+  window_bytes_ += coded.bytes.size();
+  last_quantizer_ = coded.quantizer;
+  flip_to_capture_.Add(coded.capture_time_ns - coded.flip_time_ns);
+  capture_to_encoded_.Add(coded.encoded_time_ns - coded.capture_time_ns);
+  const bool key_frame = coded.key_frame;
+  const StreamEventPtr event = MakeEvent(UnitEvent{++sequence_, std::move(unit)}, options_.codec);
+  const int64_t now_ns = clock_.NowNs();
+  cached_key_frame_ = key_frame ? event : nullptr;
+  if (key_frame) {
+    ++counters_.key_frames;
+    last_key_frame_ns_ = now_ns;
+  }
+  for (Member& member : members_) {
+    if (key_frame) member.viewer->ClearKeyFrameRequest();
+    member.viewer->OfferUnit(event, now_ns, /*fresh=*/true);
+    member.wants = member.viewer->GetWants();
+  }
+}
+
+void DisplayLoop::HandleEncodeError(const absl::Status& error, int64_t now_ns) {
+  ++counters_.encode_errors;
+  frame_pending_ = true;
+  if (RefusesFrame(error)) {
+    const PlaneBuffer& buffer = *frame_->buffer;
+    refused_ = {buffer.serial(), buffer.layout(), now_ns + kFrameRetryMinNs,
+                now_ns + kFrameRetryNs};
+    encode_state_ = StateOfEncodeError(error);
+    return;
+  }
+  DropEncoder();
+  ++encoder_failures_;
+  encoder_retry_ns_ = now_ns + BackoffNs(encoder_failures_);
+  if (encoder_failures_ <= kEncoderFailuresTolerated) return;
+  encode_state_ = StateOfEncodeError(
+      absl::Status(error.code(), absl::StrCat("The encoder failed ", encoder_failures_,
+                                              " times in a row: ", error.message())));
+}
+
+void DisplayLoop::DropEncoder() {
+  encoder_.reset();
+  cached_key_frame_ = nullptr;
+}
+
+}  // namespace planecast

@@ -1,0 +1,292 @@
+#include "service/core/display_loop.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+namespace planecast {
+namespace {
+
+constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+
+bool FromFrame(DisplayState state) {
+  return state == DisplayState::kUnsupportedFormat || state == DisplayState::kImportFailed;
+}
+
+}  // namespace
+
+DisplayLoop::DisplayLoop(DisplaySnapshot identity, std::unique_ptr<PlaneSource> source,
+                         DisplayOptions options, std::shared_ptr<WakeSignal> signal,
+                         SnapshotCallback publish)
+    : options_(std::move(options)),
+      clock_(*options_.clock),
+      signal_(std::move(signal)),
+      publish_(std::move(publish)),
+      source_(std::move(source)),
+      wanted_rate_(options_.rate),
+      frame_rate_hz_(options_.frame_rate_max_hz),
+      snapshot_(std::move(identity)) {
+  snapshot_.attach_time_ns = clock_.NowNs();
+  plane_state_.reason = "The device is being opened and probed.";
+  plane_state_.since_ns = snapshot_.attach_time_ns;
+  snapshot_.state = plane_state_;
+}
+
+DisplayLoop::~DisplayLoop() {
+  // The buffer before the source: its memory may be the source's.
+  encoder_.reset();
+  frame_.reset();
+}
+
+void DisplayLoop::SetStateWatched(bool watched) {
+  state_watched_ = watched;
+}
+
+int64_t DisplayLoop::Step(int64_t now_ns) {
+  PlaneSource::Events events;
+  if (source_ != nullptr) events = source_->HandleEvents(now_ns);
+  ApplyModes(now_ns);
+  SweepViewers(now_ns);
+  const bool for_video = VideoLookDue(now_ns, events);
+  bool new_frame = false;
+  if (source_ != nullptr && (for_video || events.gone || RequestLookDue(now_ns))) {
+    new_frame = Look(now_ns) && for_video;
+  }
+  const bool can_encode =
+      watched_ && frame_.has_value() && HeldBackUntilNs() <= now_ns && PrepareEncoder(now_ns);
+  if (watched_ && told_cursor_path_ != cursor_path()) BroadcastStarted();
+  ResolveState(now_ns);
+  GreetNewViewers();
+  if (can_encode) {
+    MaybeEncode(new_frame, now_ns);
+    ResolveState(now_ns);
+  } else if (new_frame) {
+    frame_pending_ = true;
+  }
+  if (source_ == nullptr && !members_.empty()) HandleGone();
+  UpdateSnapshot();
+  AnswerRefreshes();
+  AnswerPicture(now_ns);
+  if (watched_ && now_ns >= next_tick_ns_) Tick(now_ns);
+  if (!watched_ && encoder_ != nullptr && now_ns >= encoder_drop_ns_) DropEncoder();
+  // An idle display holds no buffer of the guest's.
+  if (!watched_ && pictures_.empty()) frame_.reset();
+  return NextStepNs(now_ns);
+}
+
+std::vector<int> DisplayLoop::wait_fds() const {
+  return source_ != nullptr ? source_->wait_fds() : std::vector<int>();
+}
+
+bool DisplayLoop::VideoLookDue(int64_t now_ns, const PlaneSource::Events& events) const {
+  if (!watched_) return false;
+  if (events.flipped || look_wanted_ || now_ns >= source_->NextLookNs()) return true;
+  // Whoever waits gets the newest picture, not the one that was held back.
+  if (HeldBackUntilNs() > now_ns) return false;
+  if (frame_pending_ && AnyViewerReady() && now_ns >= next_frame_ns_) return true;
+  return frame_.has_value() && KeyFrameNs() <= now_ns;
+}
+
+bool DisplayLoop::RequestLookDue(int64_t now_ns) const {
+  if (transient_looks_ > 0) return TransientRetryWanted() && now_ns >= transient_retry_ns_;
+  if (!last_look_ns_.has_value() || !pictures_.empty()) return true;
+  const int64_t age_ns = now_ns - *last_look_ns_;
+  if (!refreshes_.empty() && age_ns >= kStateFreshNs) return true;
+  return state_watched_ && age_ns >= kIdleLookIntervalNs;
+}
+
+bool DisplayLoop::TransientRetryWanted() const {
+  if (transient_looks_ == 0) return false;
+  return state_watched_ || !refreshes_.empty() || !pictures_.empty() || !last_look_ns_.has_value();
+}
+
+bool DisplayLoop::Look(int64_t now_ns) {
+  look_wanted_ = false;
+  ++counters_.looks;
+  PlaneLook look = source_->Look(now_ns);
+  if (look.primary == PlaneLook::Primary::kTransient) {
+    ++transient_looks_;
+    transient_retry_ns_ = now_ns + kTransientRetryNs;
+    // The first state of a display must not stay open for ever.
+    if (transient_looks_ < kTransientRetriesMax || last_look_ns_.has_value()) return false;
+    look.primary = PlaneLook::Primary::kFailed;
+    look.problem = absl::UnavailableError(absl::StrCat(
+        "The device answered every query so far with an error: ", look.problem.message()));
+  } else {
+    transient_looks_ = 0;
+  }
+  last_look_ns_ = now_ns;
+  std::optional<StateReport> state = StateOfLook(look);
+  if (state.has_value()) plane_state_ = *std::move(state);
+  if (!look.frame.has_value()) {
+    HandleNoFrame(look);
+    return false;
+  }
+  frame_seen_ = true;
+  frame_ = std::move(look.frame);
+  snapshot_.primary_plane = {frame_->buffer->layout(), source_->info().plane_kind};
+  HandleCursor(look.cursor);
+  if (!watched_) CheckCpuPath();
+  return true;
+}
+
+void DisplayLoop::HandleNoFrame(const PlaneLook& look) {
+  frame_.reset();
+  snapshot_.primary_plane.reset();
+  frame_pending_ = false;
+  if (look.primary == PlaneLook::Primary::kGone) {
+    DropEncoder();
+    source_.reset();
+    SetWatched(false, 0);
+    return;
+  }
+  if (look.primary != PlaneLook::Primary::kFailed) HandleCursor(look.cursor);
+}
+
+void DisplayLoop::HandleGone() {
+  Goodbye goodbye;
+  goodbye.reason = Goodbye::Reason::kDisplayFailed;
+  goodbye.message = snapshot_.state.reason;
+  EndViewers(goodbye);
+}
+
+void DisplayLoop::HandleCursor(const Cursor& cursor) {
+  const Cursor before = std::exchange(cursor_, cursor);
+  if (cursor_path() != CursorPath::kSeparate) return;
+  if (cursor.image != nullptr && cursor.image != before.image) {
+    Broadcast(&Viewer::OfferCursorShape, MakeEvent(CursorShape{cursor.image}, options_.codec));
+  }
+  const bool moved =
+      cursor.x_px != before.x_px || cursor.y_px != before.y_px || cursor.visible != before.visible;
+  if (!moved) return;
+  Broadcast(&Viewer::OfferCursorMoved,
+            MakeEvent(CursorMoved{cursor.x_px, cursor.y_px, cursor.visible}, options_.codec));
+}
+
+void DisplayLoop::CheckCpuPath() {
+  if (!options_.encoder_reads_by_cpu || frame_->buffer->serial() == cpu_checked_serial_) return;
+  const PlaneBuffer& buffer = *frame_->buffer;
+  cpu_checked_serial_ = buffer.serial();
+  const PlaneLayout& layout = buffer.layout();
+  absl::Status problem;
+  if (!CpuFormatSupported(layout.fourcc, layout.modifier)) {
+    problem = absl::UnimplementedError(
+        absl::StrCat("The plane's format ", FourccName(layout.fourcc), " with modifier 0x",
+                     absl::Hex(layout.modifier), " can't be read by the CPU."));
+  } else {
+    problem = buffer.ReadCpu().status();
+  }
+  if (!problem.ok()) {
+    encode_state_ = StateOfEncodeError(problem);
+  } else if (encode_state_.has_value() && FromFrame(encode_state_->state)) {
+    encode_state_.reset();
+  }
+}
+
+void DisplayLoop::SetWatched(bool watched, int64_t now_ns) {
+  if (watched == watched_) return;
+  watched_ = watched;
+  if (source_ != nullptr) source_->SetWatched(watched, now_ns);
+  if (watched) {
+    look_wanted_ = true;
+    next_tick_ns_ = now_ns + kTickNs;
+    window_start_ns_ = now_ns;
+    return;
+  }
+  frame_pending_ = false;
+  encoder_drop_ns_ = now_ns + kEncoderLingerNs;
+  // The encoder's troubles are of no interest without viewers; the next one tries afresh.
+  encoder_failures_ = 0;
+  if (encode_state_.has_value() && !FromFrame(encode_state_->state)) encode_state_.reset();
+}
+
+void DisplayLoop::ResolveState(int64_t now_ns) {
+  const bool plane_ok = plane_state_.state == DisplayState::kActive;
+  StateReport report = plane_ok && encode_state_.has_value() ? *encode_state_ : plane_state_;
+  StateReport& current = snapshot_.state;
+  report.since_ns = report.state == current.state ? current.since_ns : now_ns;
+  if (report == current) return;
+  current = std::move(report);
+  Broadcast(&Viewer::OfferStateChanged, MakeEvent(StateChanged{current}, options_.codec));
+}
+
+CursorPath DisplayLoop::cursor_path() const {
+  if (source_ != nullptr && source_->info().cursor_separate) return CursorPath::kSeparate;
+  if (source_ == nullptr) return snapshot_.cursor_path;
+  return frame_seen_ ? CursorPath::kInPicture : CursorPath::kUnknown;
+}
+
+void DisplayLoop::UpdateSnapshot() {
+  snapshot_.cursor_path = cursor_path();
+  snapshot_.viewer_count = static_cast<int>(members_.size());
+  if (source_ != nullptr) {
+    const PlaneSourceInfo& info = source_->info();
+    snapshot_.flip_regime = info.flip_regime;
+    snapshot_.mode_settable = info.mode_settable;
+    snapshot_.degraded_reason = info.degraded_reason;
+  } else {
+    snapshot_.mode_settable = false;
+  }
+  if (snapshot_ == published_) return;
+  published_ = snapshot_;
+  if (publish_) publish_(snapshot_);
+}
+
+int64_t DisplayLoop::NextStepNs(int64_t now_ns) const {
+  // Ended viewers are swept, and more pictures taken, in a step of their own.
+  if (source_ == nullptr) return members_.empty() && pictures_.empty() ? kNever : now_ns;
+  int64_t next_ns = source_->NextTimedWorkNs();
+  if (TransientRetryWanted()) {
+    next_ns = std::min(next_ns, transient_retry_ns_);
+  } else if (!pictures_.empty()) {
+    return now_ns;
+  }
+  if (!watched_) {
+    signal_->AwaitReady(false);
+    if (encoder_ != nullptr) next_ns = std::min(next_ns, encoder_drop_ns_);
+    if (state_watched_ && last_look_ns_.has_value()) {
+      next_ns = std::min(next_ns, *last_look_ns_ + kIdleLookIntervalNs);
+    }
+    return next_ns;
+  }
+  next_ns = std::min({next_ns, source_->NextLookNs(), next_tick_ns_});
+  if (look_wanted_) return now_ns;
+  const int64_t held_back_ns = HeldBackUntilNs();
+  bool awaits_ready = false;
+  for (const Member& member : members_) {
+    const Viewer::Wants& wants = member.wants;
+    if (!wants.ready && (frame_pending_ || wants.join_key_frame || wants.resync_key_frame)) {
+      awaits_ready = true;
+    }
+  }
+  signal_->AwaitReady(awaits_ready);
+  if (!frame_.has_value()) return next_ns;
+  if (frame_pending_ && AnyViewerReady()) {
+    next_ns = std::min(next_ns, std::max(next_frame_ns_, held_back_ns));
+  }
+  const int64_t key_frame_ns = KeyFrameNs();
+  if (key_frame_ns != kNever) next_ns = std::min(next_ns, std::max(key_frame_ns, held_back_ns));
+  return next_ns;
+}
+
+void DisplayLoop::Close(const Goodbye& goodbye) {
+  const int64_t now_ns = clock_.NowNs();
+  plane_state_ = StateReport();
+  plane_state_.state = DisplayState::kDetaching;
+  plane_state_.reason = "The display is being detached.";
+  encode_state_.reset();
+  GreetNewViewers();
+  ResolveState(now_ns);
+  EndViewers(goodbye);
+  DropEncoder();
+  frame_.reset();
+  source_.reset();
+  watched_ = false;
+  members_.clear();
+  UpdateSnapshot();
+  RefuseRequests();
+}
+
+}  // namespace planecast
