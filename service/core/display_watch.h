@@ -34,8 +34,11 @@ using WatchEvent = std::variant<DisplaySnapshot, WatchBookmark, DisplayDetached,
 /// each detach of a display that it knows. Bounded by the number of displays. Thread-safe.
 class DisplayWatch {
  public:
-  /// Begins with these displays, then the bookmark.
-  explicit DisplayWatch(const std::vector<DisplaySnapshot>& displays);
+  using Notify = std::shared_ptr<const std::function<void()>>;
+
+  /// Begins with these displays, then the bookmark. `on_close` (may be null) is called once, by the
+  /// thread that closes.
+  DisplayWatch(const std::vector<DisplaySnapshot>& displays, std::function<void()> on_close);
 
   /// As Viewer::SetNotify.
   void SetNotify(std::function<void()> notify);
@@ -45,10 +48,10 @@ class DisplayWatch {
   void Close();
   bool closed() const;
 
-  // --- The registry's side.
-  void OnDisplay(const DisplaySnapshot& snapshot);
-  void OnDetached(const std::string& id);
-  void OnEnd();
+  // --- The registry's side. Each returns what to call without locks held, or null.
+  Notify OnDisplay(const DisplaySnapshot& snapshot);
+  Notify OnDetached(const std::string& id);
+  Notify OnEnd();
 
  private:
   struct Pending {
@@ -56,10 +59,9 @@ class DisplayWatch {
     bool detached = false;
     std::optional<DisplaySnapshot> snapshot;
   };
-  using Notify = std::shared_ptr<const std::function<void()>>;
-  void EnqueueLocked(const std::string& id);
-  Notify ArmedNotifyLocked();
+  Notify DueNotifyLocked();
 
+  const std::function<void()> on_close_;
   mutable std::mutex mutex_;
   Notify notify_;
   bool notify_armed_ = true;

@@ -11,7 +11,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -118,42 +117,54 @@ class Registry {
   struct Entry {
     /// Tells one display from a later one with the same id.
     uint64_t generation = 0;
-    AttachRequest request;
     /// Null while the device is being opened.
     std::shared_ptr<Display> display;
     /// The last that the display told, for lists.
     DisplaySnapshot snapshot;
-    bool detaching = false;
   };
-  struct RememberedRequest {
+  /// An attach under way or done, remembered by its request_id.
+  struct Remembered {
     AttachRequest request;
     uint64_t generation = 0;
     bool done = false;
     absl::Status status;
   };
+  /// Lets a watch find the registry for as long as there is one.
+  struct Lifeline {
+    std::mutex mutex;
+    Registry* registry = nullptr;
+  };
+  using Notifies = std::vector<DisplayWatch::Notify>;
 
+  /// What became of an earlier attach with this request_id, or nothing if there was none. Waits.
+  std::optional<absl::StatusOr<DisplaySnapshot>> AnswerTwin(std::unique_lock<std::mutex>& lock,
+                                                            const AttachRequest& request);
+  absl::Status CheckRoomLocked(const AttachRequest& request) const;
   absl::StatusOr<DisplaySnapshot> AttachNew(const AttachRequest& request, uint64_t generation);
-  absl::StatusOr<DisplaySnapshot> AwaitTwin(std::unique_lock<std::mutex>& lock,
-                                            const AttachRequest& request);
+  absl::Status Install(const AttachRequest& request, uint64_t generation,
+                       const std::shared_ptr<Display>& display);
   void FinishRequest(const AttachRequest& request, const absl::Status& status);
   void OnChange(uint64_t generation, const DisplaySnapshot& snapshot);
-  void RemoveEntry(const std::string& id, uint64_t generation);
-  std::shared_ptr<Display> FindDisplay(std::string_view id, absl::Status* error) const;
-  void TellWatches(const DisplaySnapshot& snapshot);
-  void PruneWatchesLocked();
+  void RemoveEntry(std::string_view id, uint64_t generation);
+  absl::StatusOr<std::shared_ptr<Display>> FindDisplay(std::string_view id) const;
+  void OnWatchClosed();
 
   const RegistryOptions options_;
+  const std::shared_ptr<Lifeline> lifeline_;
 
   mutable std::mutex mutex_;
-  std::condition_variable changed_;
+  std::condition_variable request_done_;
   bool draining_ = false;
+  Goodbye drain_goodbye_;
   uint64_t next_generation_ = 1;
   std::map<std::string, Entry, std::less<>> entries_;
-  std::map<std::string, RememberedRequest, std::less<>> requests_;
-  /// Finished request ids, oldest first.
+  std::map<std::string, std::shared_ptr<Remembered>, std::less<>> requests_;
+  /// Ids of attaches that succeeded, oldest first.
   std::deque<std::string> finished_requests_;
+  /// The lock of a watch may be taken while the registry's is held, never the other way round.
   std::vector<std::shared_ptr<DisplayWatch>> watches_;
-  mutable std::unordered_map<std::string, std::weak_ptr<Viewer>> viewers_;
+  std::map<std::string, std::weak_ptr<Viewer>, std::less<>> viewers_;
+  size_t viewers_prune_size_ = 0;
 };
 
 }  // namespace planecast
