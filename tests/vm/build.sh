@@ -9,6 +9,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
 
+exec 9>"$out/lock"
+flock 9
+
 skip() { echo "vm-test: skipped: $*"; exit 77; }
 say() { echo "vm-test: $*"; }
 
@@ -18,7 +21,9 @@ for tool in qemu-system-x86_64 cpio depmod modprobe make gcc patch xz dpkg-deb a
 done
 PATH=$PATH:/sbin:/usr/sbin
 busybox=$(command -v busybox || true)
-[ -n "$busybox" ] && ! ldd "$busybox" >/dev/null 2>&1 || skip "no static busybox (busybox-static)"
+if [ -z "$busybox" ] || ldd "$busybox" >/dev/null 2>&1; then
+  skip "no static busybox (busybox-static)"
+fi
 
 # The kernel is the one that the installed headers are for.
 headers=$(ls -d /usr/src/linux-headers-6.1.*-amd64 2>/dev/null | sort -V | tail -1)

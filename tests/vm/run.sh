@@ -4,7 +4,7 @@
 #   tests/vm/run.sh build/PRESET       exit: 0 passed, 1 failed, 77 skipped (says why)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-[ $# -eq 1 ] && [ -d "$1/bin" ] || { echo "usage: $0 build/PRESET, built" >&2; exit 2; }
+[ -d "${1:-}/bin" ] || { echo "usage: $0 build/PRESET, built" >&2; exit 2; }
 bin=$(cd "$1/bin" && pwd)
 vm=$(dirname "$(dirname "$bin")")/vm
 

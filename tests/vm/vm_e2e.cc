@@ -57,8 +57,9 @@ class EndToEnd {
 
   void RunAll() {
     for (const char* type : kUnmodifiedTypes) CheckContract(type);
-    if (!lab_.Run("which planecastd").ok()) {
-      report_.Skip("planecastd on the real drivers", "planecastd is not built yet");
+    if (!lab_.Run("which planecastd").ok() ||
+        RunOnHost(absl::StrCat("test -x ", options_["--cli"])).status != 0) {
+      report_.Skip("planecastd on the real drivers", "planecastd or planecast is not built yet");
       return;
     }
     Expect(lab_.TraceGets(), "kernel probes count every GET_GFX_DMABUF");
@@ -149,22 +150,13 @@ class EndToEnd {
     return lab_.Tell(role, absl::StrFormat("%s %d %d", verb, kSeed, code));
   }
 
-  bool Attach(const std::string& id, const v1::DisplaySource& source) {
-    v1::AttachDisplayRequest request;
-    request.set_display_id(id);
-    *request.mutable_source() = source;
-    v1::AttachDisplayResponse response;
-    grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(kWaitMaxS));
-    const grpc::Status status =
-        v1::DisplayService::NewStub(channel_)->AttachDisplay(&context, request, &response);
-    return Expect(status.ok(), absl::StrCat(id, ": attaches"), status.error_message());
+  bool Attach(const std::string& id, const std::string& source) {
+    const Shell attach = Cli(absl::StrCat("attach ", id, " ", source));
+    return Expect(attach.status == 0, absl::StrCat(id, ": `planecast attach ", source, "`"),
+                  attach.output);
   }
   bool AttachGroup(const std::string& id, const Mdev& mdev) {
-    v1::DisplaySource source;
-    source.mutable_vfio_group()->set_group(mdev.group);
-    source.mutable_vfio_group()->set_device(mdev.uuid);
-    return Attach(id, source);
+    return Attach(id, absl::StrFormat("--vfio-group %d --device %s", mdev.group, mdev.uuid));
   }
 
   void ExpectSoundStream(Viewer& viewer, const std::string& id) {
@@ -278,9 +270,7 @@ class EndToEnd {
     if (!Expect(owner.status(), "borrowed: another process opens the device")) return;
     Expect(lab_.Tell(id, "mode 1024 768"), "borrowed: its guest sets 1024x768");
     Expect(Paint(id, "paint", 300), "borrowed: its guest paints");
-    v1::DisplaySource source;
-    source.mutable_vmm()->set_pid(*owner);
-    if (!Attach(id, source)) return;
+    if (!Attach(id, absl::StrCat("--vmm-pid ", *owner))) return;
     ExpectState(id, v1::Display::STATE_ACTIVE, "is ACTIVE on the borrowed fd");
     {
       Viewer viewer(channel_, id);
@@ -335,16 +325,15 @@ class EndToEnd {
     for (const char* role : {"mdpy", "fixed", "unmodified"}) {
       Expect(lab_.Tell(role, "quit"), absl::StrCat(role, ": the guest ends"));
     }
-    const auto stub = v1::DisplayService::NewStub(channel_);
+    Viewer viewer(channel_, "mdpy");
+    Expect(viewer.WaitForSize(1024, 768), "mdpy: a client streams");
     for (const char* id : {"mdpy", "fixed", "unmodified", "borrowed"}) {
-      v1::DetachDisplayRequest request;
-      request.set_name(absl::StrCat("displays/", id));
-      v1::DetachDisplayResponse response;
-      grpc::ClientContext context;
-      context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(kWaitMaxS));
-      const grpc::Status status = stub->DetachDisplay(&context, request, &response);
-      Expect(status.ok(), absl::StrCat(id, ": detaches"), status.error_message());
+      const Shell detach = Cli(absl::StrCat("detach ", id));
+      Expect(detach.status == 0, absl::StrCat(id, ": `planecast detach`"), detach.output);
     }
+    const auto goodbye = viewer.WaitForGoodbye();
+    Expect(goodbye.has_value() && goodbye->reason() == v1::Goodbye::REASON_DETACHED,
+           "mdpy: the client is told goodbye");
     const std::string fds = lab_.DeviceFds(daemon_);
     Expect(fds.empty(), "after the detach the daemon holds no fd of a device or dma-buf", fds);
     Expect(lab_.RemoveMdev(fixed_), "fixed: the device can be removed");
