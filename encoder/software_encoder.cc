@@ -47,9 +47,7 @@ absl::StatusOr<std::unique_ptr<Encoder>> SoftwareEncoder::Make(const BackendInfo
                                                                const EncoderParams& params,
                                                                const RateParams& rate,
                                                                Clock& clock) {
-  // The constructor is private, out of make_unique's reach.
-  std::unique_ptr<SoftwareEncoder> encoder(
-      new SoftwareEncoder(params, rate, clock));  // NOLINT(modernize-make-unique): private
+  auto encoder = std::make_unique<SoftwareEncoder>(params, rate, clock);
   auto status = encoder->Open(backend);
   if (!status.ok()) return status;
   return encoder;

@@ -29,13 +29,14 @@ class SoftwareEncoder final : public Encoder {
                                                        const EncoderParams& params,
                                                        const RateParams& rate, Clock& clock);
 
+  /// Half an encoder; for Make alone.
+  SoftwareEncoder(const EncoderParams& params, const RateParams& rate, Clock& clock);
+
   absl::StatusOr<EncodeResult> Encode(const Frame& frame, const EncodeRequest& request) override;
   void SetRate(const RateParams& rate) override;
   const StreamDescription& description() const override { return description_; }
 
  private:
-  SoftwareEncoder(const EncoderParams& params, const RateParams& rate, Clock& clock);
-
   absl::Status Open(const BackendInfo& backend);
   absl::Status Check(const PlaneLayout& layout) const;
   /// Reads the frame into the shadow and fills in changed_mbs_.
