@@ -16,6 +16,13 @@ namespace {
 
 // With b_annexb off x264 puts a length in front of each NAL unit.
 constexpr int kNalLengthBytes = 4;
+// What a CodingJob may ask for.
+constexpr int kQuantizerMin = 10;
+constexpr int kQuantizerMax = 51;
+// Six steps of the quantiser are a factor of two: I at 12 + 40, clipped to 51, and B at 12 - 2.
+constexpr int kQuantizerP = 12;
+constexpr float kFactorI = 0.01F;
+constexpr float kFactorB = 0.79F;
 
 class X264Backend final : public H264Backend {
  public:
@@ -78,9 +85,11 @@ void X264Backend::Log(void* self, int level, const char* format, va_list argumen
 
 void SetRateControl(x264_param_t& x) {
   x.rc.i_rc_method = X264_RC_CQP;
-  x.rc.i_qp_constant = 23;  // each picture brings its own
-  x.rc.i_qp_min = 0;
-  x.rc.i_qp_max = 51;
+  // Each picture brings its own quantiser, but with CQP x264 clips that to the range between the
+  // quantisers that it would choose for P, I and B pictures; so the factors span all we use.
+  x.rc.i_qp_constant = kQuantizerP;
+  x.rc.f_ip_factor = kFactorI;
+  x.rc.f_pb_factor = kFactorB;
   x.rc.i_aq_mode = X264_AQ_NONE;
   x.rc.b_mb_tree = 0;
   x.rc.i_lookahead = 0;
@@ -138,6 +147,11 @@ absl::Status X264Backend::Open(const BackendParams& params) {
   x264_ = x264_encoder_open(&x);
   x264_param_cleanup(&x);
   if (x264_ == nullptr) return Failure("open an encoder");
+  x264_encoder_parameters(x264_, &x);
+  if (x.rc.i_qp_min > kQuantizerMin || x.rc.i_qp_max < kQuantizerMax) {
+    return absl::InternalError(absl::StrCat("this libx264 restricts quantizers to ", x.rc.i_qp_min,
+                                            " to ", x.rc.i_qp_max));
+  }
   return absl::OkStatus();
 }
 
