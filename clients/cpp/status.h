@@ -1,0 +1,15 @@
+// gRPC's statuses as absl's, with a remedy where the connection is at fault.
+#pragma once
+
+#include <grpcpp/support/status.h>
+
+#include "absl/status/status.h"
+#include "clients/cpp/address.h"
+
+namespace planecast {
+
+/// Keeps the code. A server's own message is kept as it is; gRPC's messages about a connection that
+/// did not come about are replaced by what to do about it.
+absl::Status FromGrpc(const grpc::Status& status, const ServerAddress& server, bool use_tls);
+
+}  // namespace planecast
