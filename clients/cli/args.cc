@@ -1,0 +1,186 @@
+#include "clients/cli/args.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+
+#include "absl/status/status.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "clients/cli/format.h"
+
+namespace planecast::cli {
+namespace {
+
+constexpr double kDurationMaxMs = 24.0 * 3600 * 1000;
+constexpr int kSizeMaxPx = 99999;
+
+template <typename Number>
+bool ParseWhole(std::string_view text, Number& number) {
+  const char* end = text.data() + text.size();
+  const auto result = std::from_chars(text.data(), end, number);
+  return result.ec == std::errc() && result.ptr == end;
+}
+
+std::string FlagText(const Flag& flag) {
+  std::string text = absl::StrCat(flag.letter != 0 ? std::string{'-', flag.letter, ',', ' '} : "",
+                                  "--", View(flag.name));
+  if (!flag.value.empty()) absl::StrAppend(&text, " ", View(flag.value));
+  return text;
+}
+
+void AppendFlags(std::string_view title, const std::vector<Flag>& flags, std::string& help) {
+  if (flags.empty()) return;
+  std::vector<std::vector<std::string>> rows;
+  rows.reserve(flags.size());
+  for (const Flag& flag : flags) rows.push_back({"  " + FlagText(flag), std::string(flag.help)});
+  absl::StrAppend(&help, "\n", View(title), ":\n", FormatTable(rows));
+}
+
+}  // namespace
+
+bool Args::Has(std::string_view flag) const {
+  return flags_.find(flag) != flags_.end();
+}
+
+std::string Args::Get(std::string_view flag, std::string_view fallback) const {
+  const auto found = flags_.find(flag);
+  return found == flags_.end() ? std::string(fallback) : found->second;
+}
+
+absl::StatusOr<std::optional<int64_t>> Args::GetNumber(std::string_view flag, int64_t min,
+                                                       int64_t max) const {
+  const auto found = flags_.find(flag);
+  if (found == flags_.end()) return std::optional<int64_t>();
+  int64_t number = 0;
+  if (!ParseWhole(found->second, number) || number < min || number > max) {
+    return absl::InvalidArgumentError(absl::StrCat("--", View(flag), " takes a whole number from ",
+                                                   min, " to ", max, ", not '", found->second,
+                                                   "'"));
+  }
+  return std::optional<int64_t>(number);
+}
+
+const Flag* ArgsParser::Find(std::string_view name) const {
+  const auto found = std::find_if(flags_.begin(), flags_.end(),
+                                  [name](const Flag& flag) { return flag.name == name; });
+  return found == flags_.end() ? nullptr : &*found;
+}
+
+const Flag* ArgsParser::FindLetter(char letter) const {
+  const auto found = std::find_if(flags_.begin(), flags_.end(),
+                                  [letter](const Flag& flag) { return flag.letter == letter; });
+  return found == flags_.end() ? nullptr : &*found;
+}
+
+absl::Status ArgsParser::Parse(const std::vector<std::string>& args, size_t& position,
+                               bool stop_at_operand, Args& parsed) const {
+  bool flags_over = false;
+  for (; position < args.size(); ++position) {
+    const std::string& arg = args[position];
+    if (!flags_over && arg == "--") {
+      flags_over = true;
+      continue;
+    }
+    // A lone dash is an operand: standard output, by custom.
+    if (flags_over || arg.size() < 2 || arg[0] != '-') {
+      if (stop_at_operand) return absl::OkStatus();
+      parsed.operands_.push_back(arg);
+      continue;
+    }
+    const bool is_long = arg[1] == '-';
+    const size_t equals = is_long ? arg.find('=') : std::string::npos;
+    const std::string name =
+        is_long ? arg.substr(2, equals == std::string::npos ? equals : equals - 2) : arg.substr(1);
+    const Flag* flag = nullptr;
+    if (is_long) {
+      flag = Find(name);
+    } else if (name.size() == 1) {
+      flag = FindLetter(name[0]);
+    }
+    if (flag == nullptr) return absl::InvalidArgumentError(absl::StrCat("unknown flag ", arg));
+    std::string value;
+    if (flag->value.empty()) {
+      if (equals != std::string::npos) {
+        return absl::InvalidArgumentError(absl::StrCat("--", name, " takes no value"));
+      }
+    } else if (equals != std::string::npos) {
+      value = arg.substr(equals + 1);
+    } else if (position + 1 < args.size()) {
+      value = args[++position];
+    } else {
+      return absl::InvalidArgumentError(absl::StrCat(arg, " needs a value: ", FlagText(*flag)));
+    }
+    parsed.flags_[std::string(flag->name)] = std::move(value);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<int64_t> ParseDurationMs(std::string_view text) {
+  std::string_view digits = text;
+  double unit_ms = 1000;
+  if (digits.ends_with("ms")) {
+    unit_ms = 1;
+    digits.remove_suffix(2);
+  } else if (digits.ends_with('s')) {
+    digits.remove_suffix(1);
+  }
+  double number = 0;
+  const bool parsed = absl::SimpleAtod(View(digits), &number);
+  const double duration_ms = number * unit_ms;
+  if (!parsed || !(duration_ms >= 1) || duration_ms > kDurationMaxMs) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", View(text),
+                     "' is no length of time: write 10, 2.5, 10s or 500ms, at "
+                     "most a day"));
+  }
+  return static_cast<int64_t>(duration_ms);
+}
+
+absl::StatusOr<Size> ParseSize(std::string_view text) {
+  const size_t cross = text.find('x');
+  Size size;
+  const bool parsed = cross != std::string_view::npos &&
+                      ParseWhole(text.substr(0, cross), size.width_px) &&
+                      ParseWhole(text.substr(cross + 1), size.height_px);
+  const auto in_range = [](int px) { return px >= 1 && px <= kSizeMaxPx; };
+  if (!parsed || !in_range(size.width_px) || !in_range(size.height_px)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", View(text), "' is no size: write WIDTHxHEIGHT, e.g. 1920x1080"));
+  }
+  return size;
+}
+
+std::string FormatVerbHelp(const Syntax& syntax, const std::vector<Flag>& global_flags) {
+  std::string help = absl::StrCat(View(syntax.summary), "\n\nUsage: planecast ", View(syntax.name),
+                                  syntax.synopsis.empty() ? "" : " ", View(syntax.synopsis), "\n");
+  if (!syntax.details.empty()) absl::StrAppend(&help, "\n", View(syntax.details), "\n");
+  AppendFlags("Flags", syntax.flags, help);
+  AppendFlags("Flags of all verbs", global_flags, help);
+  if (syntax.examples.empty()) return help;
+  absl::StrAppend(&help, "\nExamples:\n");
+  for (const Example& example : syntax.examples) {
+    absl::StrAppend(&help, "  # ", View(example.what), "\n  ", View(example.command), "\n");
+  }
+  return help;
+}
+
+std::string FormatProgramHelp(const std::vector<const Syntax*>& verbs,
+                              const std::vector<Flag>& global_flags) {
+  std::string help =
+      "Looks at and controls the displays of a planecast server.\n\n"
+      "Usage: planecast VERB [ARGUMENTS]\n\nVerbs:\n";
+  std::vector<std::vector<std::string>> rows;
+  rows.reserve(verbs.size());
+  for (const Syntax* verb : verbs) {
+    rows.push_back({absl::StrCat("  ", View(verb->name)), std::string(verb->summary)});
+  }
+  absl::StrAppend(&help, FormatTable(rows));
+  AppendFlags("Flags of all verbs", global_flags, help);
+  absl::StrAppend(&help,
+                  "\nExit codes: 0 done, 1 failed, 2 wrong usage.\n"
+                  "'planecast VERB --help' tells more, with examples.\n");
+  return help;
+}
+
+}  // namespace planecast::cli

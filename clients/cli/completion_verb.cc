@@ -1,0 +1,187 @@
+// `planecast completion`: shell scripts, made from the same tables as help.
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "clients/cli/format.h"
+#include "clients/cli/verbs.h"
+
+namespace planecast::cli {
+namespace {
+
+// Asks the server, which may be slow or absent while someone presses Tab.
+constexpr std::string_view kNamesCommand = "planecast list -o names --timeout 2 2>/dev/null";
+
+bool TakesFile(const Flag& flag) {
+  return flag.value == "FILE" || flag.value == "PATH";
+}
+
+std::vector<Flag> FlagsOf(const Verb& verb) {
+  std::vector<Flag> flags = verb.syntax.flags;
+  flags.insert(flags.end(), GlobalFlags().begin(), GlobalFlags().end());
+  return flags;
+}
+
+std::string VerbNames(std::string_view separator, bool (*pick)(const Verb&)) {
+  std::vector<std::string> names;
+  for (const Verb* verb : AllVerbs()) {
+    if (pick(*verb)) names.emplace_back(verb->syntax.name);
+  }
+  return absl::StrJoin(names, View(separator));
+}
+
+// `--server|--output|-o`: flags of any verb that satisfy `pick`, as shell patterns.
+std::string FlagPatterns(bool (*pick)(const Flag&)) {
+  std::vector<std::string> patterns;
+  const auto add = [&](const Flag& flag) {
+    if (!pick(flag)) return;
+    patterns.push_back(absl::StrCat("--", View(flag.name)));
+    if (flag.letter != 0) patterns.push_back(std::string{'-', flag.letter});
+  };
+  for (const Flag& flag : GlobalFlags()) add(flag);
+  for (const Verb* verb : AllVerbs()) {
+    for (const Flag& flag : verb->syntax.flags) add(flag);
+  }
+  return absl::StrJoin(patterns, "|");
+}
+
+// One `verb) flags='--a --b' ;;` for each verb.
+std::string FlagCases() {
+  std::string cases;
+  for (const Verb* verb : AllVerbs()) {
+    absl::StrAppend(&cases, "    ", View(verb->syntax.name), ") flags='",
+                    absl::StrJoin(FlagsOf(*verb), " ",
+                                  [](std::string* out, const Flag& flag) {
+                                    absl::StrAppend(out, "--", View(flag.name));
+                                  }),
+                    "' ;;\n");
+  }
+  return cases;
+}
+
+// Words between @ are filled in.
+constexpr char kBashFunction[] = R"sh(_planecast() {
+  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb= flags= i
+  for ((i = 1; i < COMP_CWORD; i++)); do
+    case ${COMP_WORDS[i]} in
+    @VALUE_FLAGS@) ((i++)) ;;
+    -*) ;;
+    *) verb=${COMP_WORDS[i]}; break ;;
+    esac
+  done
+  case $prev in
+    -o|--output) COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
+    --fake) COMPREPLY=($(compgen -W 'ideal gvt mbochs mdpy nvidia' -- "$cur")); return ;;
+    @FILE_FLAGS@) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+  esac
+  if [[ -z $verb ]]; then
+    COMPREPLY=($(compgen -W '@VERBS@ help' -- "$cur")); return
+  fi
+  case $verb in
+@FLAG_CASES@  esac
+  if [[ $cur == -* ]]; then
+    COMPREPLY=($(compgen -W "$flags" -- "$cur")); return
+  fi
+  case $verb in
+    @DISPLAY_VERBS@) COMPREPLY=($(compgen -W "$(@NAMES_COMMAND@)" -- "$cur")) ;;
+    completion) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
+    help) COMPREPLY=($(compgen -W '@VERBS@' -- "$cur")) ;;
+  esac
+}
+)sh";
+
+std::string BashFunction() {
+  const auto any = [](const Verb&) { return true; };
+  const auto takes_display = [](const Verb& verb) { return verb.syntax.takes_display; };
+  const auto takes_value = [](const Flag& flag) { return !flag.value.empty(); };
+  return absl::StrReplaceAll(kBashFunction, {{"@VALUE_FLAGS@", FlagPatterns(takes_value)},
+                                             {"@FILE_FLAGS@", FlagPatterns(TakesFile)},
+                                             {"@VERBS@", VerbNames(" ", any)},
+                                             {"@FLAG_CASES@", FlagCases()},
+                                             {"@DISPLAY_VERBS@", VerbNames("|", takes_display)},
+                                             {"@NAMES_COMMAND@", View(kNamesCommand)}});
+}
+
+std::string BashScript() {
+  return absl::StrCat("# For bash: source <(planecast completion bash)\n", BashFunction(),
+                      "complete -F _planecast planecast\n");
+}
+
+std::string ZshScript() {
+  return absl::StrCat(
+      "#compdef planecast\n# For zsh: source <(planecast completion zsh)\n"
+      "autoload -U +X bashcompinit && bashcompinit\n",
+      BashFunction(), "complete -F _planecast planecast\n");
+}
+
+// Inside single quotes of fish.
+std::string FishQuoted(std::string_view text) {
+  std::string quoted = "'";
+  for (const char c : text) {
+    if (c == '\'' || c == '\\') quoted += '\\';
+    quoted += c;
+  }
+  return quoted + "'";
+}
+
+std::string FishFlag(std::string_view condition, const Flag& flag) {
+  return absl::StrCat("complete -c planecast", View(condition), " -l ", View(flag.name),
+                      flag.letter != 0 ? std::string{' ', '-', 's', ' ', flag.letter} : "",
+                      flag.value.empty() ? ""
+                      : TakesFile(flag)  ? " -r -F"
+                                         : " -x",
+                      " -d ", FishQuoted(flag.help), "\n");
+}
+
+std::string FishScript() {
+  std::string script = "# For fish: planecast completion fish | source\ncomplete -c planecast -f\n";
+  for (const Flag& flag : GlobalFlags()) script += FishFlag("", flag);
+  for (const Verb* verb : AllVerbs()) {
+    const Syntax& syntax = verb->syntax;
+    const std::string condition =
+        absl::StrCat(" -n '__fish_seen_subcommand_from ", View(syntax.name), "'");
+    absl::StrAppend(&script, "complete -c planecast -n __fish_use_subcommand -a ",
+                    View(syntax.name), " -d ", FishQuoted(syntax.summary), "\n");
+    for (const Flag& flag : syntax.flags) script += FishFlag(condition, flag);
+    if (syntax.takes_display) {
+      absl::StrAppend(&script, "complete -c planecast", condition, " -a '(", View(kNamesCommand),
+                      ")'\n");
+    }
+  }
+  script +=
+      "complete -c planecast -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n";
+  return script;
+}
+
+int RunCompletion(const Context& context) {
+  const std::string& shell = context.args.operands().front();
+  if (shell == "bash") {
+    context.out() << BashScript();
+  } else if (shell == "zsh") {
+    context.out() << ZshScript();
+  } else if (shell == "fish") {
+    context.out() << FishScript();
+  } else {
+    return WrongUsage(context,
+                      absl::InvalidArgumentError(absl::StrCat(
+                          "there is completion for bash, zsh and fish, not for '", shell, "'")));
+  }
+  return kDone;
+}
+
+}  // namespace
+
+const Verb& CompletionVerb() {
+  static const Verb verb = {
+      .syntax = {.name = "completion",
+                 .synopsis = "bash|zsh|fish",
+                 .summary = "Print a script that completes verbs, flags and display names",
+                 .operands_min = 1,
+                 .operands_max = 1,
+                 .examples = {{"source <(planecast completion bash)", "for this shell"},
+                              {"planecast completion bash > /etc/bash_completion.d/planecast",
+                               "for all of them"}}},
+      .run = RunCompletion};
+  return verb;
+}
+
+}  // namespace planecast::cli

@@ -1,0 +1,74 @@
+#include "clients/cli/verbs.h"
+
+#include "clients/cli/format.h"
+
+namespace planecast::cli {
+
+const std::vector<const Verb*>& AllVerbs() {
+  static const std::vector<const Verb*> verbs = {
+      &HostVerb(),     &ListVerb(),   &GetVerb(),   &WatchVerb(), &AttachVerb(),    &DetachVerb(),
+      &SnapshotVerb(), &RecordVerb(), &StatsVerb(), &ModeVerb(),  &CompletionVerb()};
+  return verbs;
+}
+
+const std::vector<Flag>& GlobalFlags() {
+  static const std::vector<Flag> flags = {
+      {.name = "server",
+       .value = "ADDR",
+       .help = "unix:PATH or HOST:PORT (default: $PLANECAST_SERVER, else the local daemon)"},
+      {.name = "output",
+       .value = "FORMAT",
+       .help = "table (default) or json, with the proto's field names",
+       .letter = 'o'},
+      {.name = "timeout",
+       .value = "TIME",
+       .help = "how long to wait for an answer: 10, 2.5, 500ms (default 10 seconds)"},
+      {.name = "tls", .value = "", .help = "use TLS (default for addresses off this machine)"},
+      {.name = "tls-ca",
+       .value = "FILE",
+       .help = "PEM of the CA that signed the server's certificate (default: the system's)"},
+      {.name = "tls-cert", .value = "FILE", .help = "PEM of this client's certificate"},
+      {.name = "tls-key", .value = "FILE", .help = "PEM of this client's private key"},
+      {.name = "tls-name", .value = "NAME", .help = "the name to expect in the certificate"},
+      {.name = "insecure",
+       .value = "",
+       .help = "plain text off this machine too; anyone on the network can look on and interfere"},
+      {.name = "version", .value = "", .help = "print this program's version"},
+      {.name = "help", .value = "", .help = "print help", .letter = 'h'},
+  };
+  return flags;
+}
+
+int WrongUsage(const Context& context, const absl::Status& status) {
+  context.err() << "planecast: " << status.message() << "\nTry 'planecast "
+                << context.verb.syntax.name << " --help'.\n";
+  return kWrongUsage;
+}
+
+int Failed(const Context& context, std::string_view what, const absl::Status& status) {
+  context.err() << "planecast: can't " << what << ": " << status.message() << "\n";
+  return kFailed;
+}
+
+std::unique_ptr<Client> Connect(const Context& context, int& exit_code) {
+  absl::StatusOr<std::unique_ptr<Client>> client = Client::Connect(context.client_options);
+  if (client.ok()) return *std::move(client);
+  exit_code = absl::IsInvalidArgument(client.status())
+                  ? WrongUsage(context, client.status())
+                  : Failed(context, "connect", client.status());
+  return nullptr;
+}
+
+std::stop_token CatchInterrupt(const Context& context) {
+  const auto& catch_interrupt = context.environment.catch_interrupt;
+  return catch_interrupt ? catch_interrupt() : std::stop_token();
+}
+
+void ExplainNoPicture(const Context& context, const v1::Display& display) {
+  if (display.state() == v1::Display::STATE_ACTIVE) return;
+  context.err() << DisplayId(display.name()) << " has no picture: "
+                << FormatWhy(display.state(), display.state_reason(), display.state_remedy())
+                << "\n";
+}
+
+}  // namespace planecast::cli
