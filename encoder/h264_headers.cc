@@ -10,7 +10,6 @@
 namespace planecast {
 namespace {
 
-constexpr uint8_t kProfileHigh = 100;
 constexpr uint32_t kSpsIdMax = 31;
 constexpr uint32_t kPpsIdMax = 255;
 // Larger than any level allows.
