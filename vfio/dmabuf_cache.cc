@@ -1,0 +1,104 @@
+#include "vfio/dmabuf_cache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "vfio/plane_memory.h"
+
+namespace planecast {
+
+absl::StatusOr<std::shared_ptr<const PlaneBuffer>> DmabufCache::Get(uint32_t dmabuf_id,
+                                                                    const PlaneLayout& layout) {
+  const auto found = entries_.find(dmabuf_id);
+  if (found == entries_.end()) return Fetch(dmabuf_id, layout);
+  Buffer buffer = found->second.buffer.lock();
+  if (buffer == nullptr) {
+    if (driver_takes_references_) return Fetch(dmabuf_id, layout);
+    return absl::FailedPreconditionError(absl::StrCat(
+        "framebuffer ", dmabuf_id, " was let go after ", kKeptMaxUnreferenced,
+        " others, and this driver can't safely be asked for it again; detach and attach again"));
+  }
+  if (found->second.described == layout) {
+    if (!found->second.misfit.ok()) return found->second.misfit;
+    Keep(dmabuf_id, buffer);
+    return buffer;
+  }
+  // GVT-g gives the same id to a buffer whose stride alone has changed.
+  const int copy = device_->sys().Dup(buffer->dmabuf_fd());
+  if (copy < 0) return SysError(copy, "dup of a dma-buf");
+  return Insert(dmabuf_id, layout, Fd(device_->sys(), copy));
+}
+
+absl::StatusOr<Fd> DmabufCache::GetFd(uint32_t dmabuf_id) {
+  Sys& sys = device_->sys();
+  const int result = device_->GetDmabuf(dmabuf_id);
+  if (result == -EPROTO) {
+    return absl::FailedPreconditionError(
+        "the device answers VFIO_DEVICE_GET_GFX_DMABUF as another dialect of the ABI would; attach "
+        "it with the dialect of its kernel");
+  }
+  if (result < 0) {
+    // Not the canonical code: a stale id is EINVAL or ENOENT, and passes.
+    return absl::UnavailableError(
+        absl::StrCat("VFIO_DEVICE_GET_GFX_DMABUF of id ", dmabuf_id, ": ", std::strerror(-result)));
+  }
+  ++gets_count_;
+  Fd fd(sys, result);
+  const int flags = sys.GetFdFlags(fd.get());
+  if (flags >= 0 && (flags & FD_CLOEXEC) == 0) {
+    driver_takes_references_ = false;
+    // A copy of the same file, so that no child process inherits it.
+    const int copy = sys.Dup(fd.get());
+    if (copy >= 0) fd = Fd(sys, copy);
+  }
+  return fd;
+}
+
+absl::StatusOr<std::shared_ptr<const PlaneBuffer>> DmabufCache::Fetch(
+    uint32_t dmabuf_id, const PlaneLayout& described) {
+  if (driver_takes_references_) {
+    std::erase_if(entries_, [](const auto& entry) { return entry.second.buffer.expired(); });
+  } else if (entries_.size() >= kIdsMaxUnreferenced) {
+    return absl::FailedPreconditionError(
+        "the guest has shown more framebuffers than can be kept apart; detach and attach again");
+  }
+  absl::StatusOr<Fd> fd = GetFd(dmabuf_id);
+  if (!fd.ok()) return fd.status();
+  return Insert(dmabuf_id, described, *std::move(fd));
+}
+
+absl::StatusOr<std::shared_ptr<const PlaneBuffer>> DmabufCache::Insert(uint32_t dmabuf_id,
+                                                                       const PlaneLayout& described,
+                                                                       Fd fd) {
+  const int64_t memory_bytes = fd.sys().Lseek(fd.get(), 0, SEEK_END);
+  const auto fitted = FitToMemory(
+      described, memory_bytes >= 0 ? static_cast<uint64_t>(memory_bytes) : described.size_bytes);
+  const PlaneLayout& layout = fitted.ok() ? *fitted : described;
+  // Kept even if it is unusable, so that the id is not fetched again at the next look.
+  auto buffer = std::make_shared<const PlaneBuffer>(
+      NextBufferSerial(), layout, std::make_unique<DmabufMemory>(std::move(fd), layout.size_bytes));
+  entries_.insert_or_assign(dmabuf_id, Entry{described, fitted.status(), buffer});
+  Keep(dmabuf_id, buffer);
+  if (!fitted.ok()) return fitted.status();
+  return buffer;
+}
+
+void DmabufCache::Keep(uint32_t dmabuf_id, Buffer buffer) {
+  const auto kept = std::find_if(kept_.begin(), kept_.end(),
+                                 [dmabuf_id](const auto& k) { return k.first == dmabuf_id; });
+  if (kept != kept_.end()) {
+    kept->second = std::move(buffer);
+    kept_.splice(kept_.begin(), kept_, kept);
+    return;
+  }
+  kept_.emplace_front(dmabuf_id, std::move(buffer));
+  const size_t kept_max = driver_takes_references_ ? kKeptMax : kKeptMaxUnreferenced;
+  while (kept_.size() > kept_max) kept_.pop_back();
+}
+
+}  // namespace planecast
