@@ -3,6 +3,7 @@ extern "C" {
 #include <libavcodec/packet.h>
 #include <libavformat/avformat.h>
 #include <libavutil/error.h>
+#include <libavutil/log.h>
 #include <libavutil/mem.h>
 }
 
@@ -204,6 +205,8 @@ class Mp4Writer : public ClipWriter {
 }  // namespace
 
 std::unique_ptr<ClipWriter> MakeMp4Writer(const std::string& path) {
+  // It tells of its doings on standard error, for the whole process.
+  av_log_set_level(AV_LOG_ERROR);
   return std::make_unique<Mp4Writer>(path);
 }
 

@@ -21,7 +21,7 @@ struct Environment {
   bool err_is_terminal = false;
   /// Called by verbs that run until Ctrl-C: from then on an interrupt makes a stop request instead
   /// of ending the process. Empty: such verbs run until their own end.
-  std::function<std::stop_token()> catch_interrupt;
+  std::function<std::stop_token()> catch_interrupt = {};
 };
 
 /// Runs `planecast ARGS...` and returns its exit code: 0 done, 1 failed, 2 wrong usage.

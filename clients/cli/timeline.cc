@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace planecast::cli {
 namespace {
@@ -34,11 +35,11 @@ int64_t Timeline::Place(const v1::AccessUnit& unit, int64_t now_ns) {
     return 0;
   }
   const int64_t expected_ns = std::max(LengthAt(now_ns), last_ns_ + kStepMinNs);
-  if (rebase_) {
-    rebase_ = false;
-    base_ns_ = encoded_ns - expected_ns;
-  }
   int64_t time_ns = flip_ns - base_ns_;
+  if (std::exchange(rebase_, false)) {
+    base_ns_ = encoded_ns - expected_ns;
+    time_ns = expected_ns;
+  }
   // A picture may be coded again, sharper or as a key frame, long after its flip.
   if (time_ns <= last_ns_) time_ns = encoded_ns - base_ns_;
   if (time_ns > expected_ns + kDriftMaxNs || time_ns < expected_ns - kDriftMaxNs) {

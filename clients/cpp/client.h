@@ -33,13 +33,13 @@ enum class Transport {
 /// Files for TLS, in PEM, and the name to expect.
 struct TlsOptions {
   /// The CA that signed the server's certificate. Empty: the system's CAs.
-  std::string ca_path;
+  std::string ca_path = {};
   /// This client's certificate chain, where the server asks for one. Empty: none.
-  std::string certificate_path;
+  std::string certificate_path = {};
   /// This client's private key. Set with `certificate_path` or not at all.
-  std::string private_key_path;
+  std::string private_key_path = {};
   /// The name in the server's certificate, where it differs from the address. Empty: no difference.
-  std::string server_name;
+  std::string server_name = {};
 
   /// Whether anything is set.
   bool any() const {

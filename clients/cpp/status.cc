@@ -2,8 +2,10 @@
 
 #include <string>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 
 namespace planecast {
 namespace {
@@ -16,37 +18,38 @@ std::string ExplainNoServer(const ServerAddress& server, const std::string& mess
 
 std::string ExplainUnavailable(const std::string& message, const ServerAddress& server,
                                bool use_tls) {
-  // These texts are gRPC's own; nothing else tells such failures apart.
-  if (absl::StrContains(message, "CERTIFICATE_VERIFY_FAILED")) {
+  // These texts are gRPC's and OpenSSL's own; nothing else tells such failures apart. Their case
+  // and spacing depend on the version.
+  const std::string text = absl::StrReplaceAll(absl::AsciiStrToLower(message), {{"_", " "}});
+  const auto says = [&text](absl::string_view part) { return absl::StrContains(text, part); };
+  if (says("certificate verify failed")) {
     return absl::StrCat("the certificate of ", server.target,
                         " is not signed by a trusted CA: name its CA with --tls-ca");
   }
-  if (absl::StrContains(message, "WRONG_VERSION_NUMBER")) {
+  if (says("wrong version number")) {
     return absl::StrCat(server.target,
                         " speaks plain text, not TLS: leave the TLS options out, or use "
                         "--insecure if the network is trusted");
   }
-  if (absl::StrContains(message, "handshake failed") || absl::StrContains(message, "peer name")) {
+  if (says("handshake failed") || says("peer name")) {
     return absl::StrCat("no TLS with ", server.target, ": ", message,
                         "; check --tls-ca, --tls-cert, --tls-key and --tls-name");
   }
-  if (absl::StrContains(message, "No such file")) {
-    return ExplainNoServer(server, "no such socket");
-  }
-  if (absl::StrContains(message, "Permission denied")) {
+  if (says("no such file")) return ExplainNoServer(server, "no such socket");
+  if (says("connection refused")) return ExplainNoServer(server, "connection refused");
+  if (says("permission denied")) {
     return absl::StrCat("not allowed to connect to ", server.target,
                         ": run as the user that planecastd runs as, or use its TCP address");
   }
-  if (absl::StrContains(message, "Connection refused")) {
-    return ExplainNoServer(server, "connection refused");
+  if (says("failed to connect") && says("socket closed") && !use_tls && !server.is_unix) {
+    return absl::StrCat(server.target,
+                        " closed the connection at once: if it wants TLS, use --tls-ca or --tls");
   }
-  if (absl::StrContains(message, "DNS resolution failed") ||
-      absl::StrContains(message, "failed to connect to all addresses")) {
+  if (says("failed to connect") || says("dns resolution failed")) {
     return ExplainNoServer(server, message);
   }
-  if (!use_tls && !server.is_unix && absl::StrContains(message, "Socket closed")) {
-    return absl::StrCat("the connection to ", server.target,
-                        " was closed at once: if the server wants TLS, use --tls-ca or --tls");
+  if (says("socket closed") || says("connection reset")) {
+    return absl::StrCat("the connection to ", server.target, " broke");
   }
   return message;
 }

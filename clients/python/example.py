@@ -1,0 +1,114 @@
+#!/usr/bin/python3
+"""Lists the displays of a planecast server and saves one picture, with nothing but the proto.
+
+    example.py                    # list
+    example.py --out DIR desk     # and save DIR/desk.png and DIR/desk.h264
+
+Needs Debian's python3-grpcio, python3-protobuf, protobuf-compiler and protobuf-compiler-grpc. The
+stubs are made from the proto files at each start, into a folder that is removed again.
+"""
+
+import argparse
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import grpc
+
+PROTO_FOLDER = pathlib.Path(__file__).resolve().parents[2] / "proto"
+DEFAULT_SERVER = "unix:/run/planecast/planecast.sock"
+# Key frames of large displays exceed gRPC's default of 4 MiB.
+MESSAGE_SIZE_MAX = 128 << 20
+# How long to wait for an answer or for the first picture, in seconds.
+TIMEOUT_S = 10
+
+
+def make_stubs(folder):
+    """Generates Python modules from the protos into a folder and makes them importable."""
+    plugin = shutil.which("grpc_python_plugin")
+    if plugin is None or shutil.which("protoc") is None:
+        sys.exit("protoc or its plugin is missing: "
+                 "apt-get install protobuf-compiler protobuf-compiler-grpc")
+    protos = sorted(str(path.relative_to(PROTO_FOLDER))
+                    for path in PROTO_FOLDER.glob("planecast/v1/*.proto"))
+    subprocess.run(["protoc", f"--proto_path={PROTO_FOLDER}", f"--python_out={folder}",
+                    f"--grpc_python_out={folder}",
+                    f"--plugin=protoc-gen-grpc_python={plugin}", *protos], check=True)
+    sys.path.insert(0, folder)
+
+
+def list_displays(channel):
+    """Prints each display, and why it has no picture if so."""
+    from planecast.v1 import display_pb2, display_service_pb2, display_service_pb2_grpc
+    service = display_service_pb2_grpc.DisplayServiceStub(channel)
+    request = display_service_pb2.ListDisplaysRequest()
+    while True:
+        response = service.ListDisplays(request, timeout=TIMEOUT_S)
+        for display in response.displays:
+            state = display_pb2.Display.State.Name(display.state)
+            print(" ".join(filter(None, [display.name, state, display.state_reason,
+                                         display.state_remedy])))
+        if not response.next_page_token:
+            return
+        request.page_token = response.next_page_token
+
+
+def save_snapshot(channel, name, path):
+    """Saves the current picture as PNG."""
+    from planecast.v1 import display_service_pb2, display_service_pb2_grpc
+    service = display_service_pb2_grpc.DisplayServiceStub(channel)
+    snapshot = service.GetSnapshot(display_service_pb2.GetSnapshotRequest(name=name),
+                                   timeout=TIMEOUT_S)
+    path.write_bytes(snapshot.png)
+    print(f"wrote {path}, {snapshot.width_px}x{snapshot.height_px}")
+
+
+def save_key_frame(channel, name, path):
+    """Streams until the first picture, a key frame that decodes by itself, and saves it."""
+    from planecast.v1 import viewer_service_pb2, viewer_service_pb2_grpc
+    service = viewer_service_pb2_grpc.ViewerServiceStub(channel)
+    request = viewer_service_pb2.WatchDisplayRequest(name=name)
+    stream = service.WatchDisplay(request, timeout=TIMEOUT_S)
+    for response in stream:
+        event = response.event
+        if event.HasField("started"):
+            print(f"streaming {event.started.codec}, "
+                  f"{event.started.visible_width_px}x{event.started.visible_height_px}")
+        elif event.HasField("access_unit"):
+            path.write_bytes(event.access_unit.data)
+            print(f"wrote {path}, {len(event.access_unit.data)} bytes")
+            stream.cancel()
+            return
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--server", default=os.environ.get("PLANECAST_SERVER", DEFAULT_SERVER),
+                        help="unix:PATH or HOST:PORT, in plain text")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("."),
+                        help="folder for the files")
+    parser.add_argument("display", nargs="?", help="the display whose picture to save")
+    args = parser.parse_args()
+
+    options = [("grpc.max_receive_message_length", MESSAGE_SIZE_MAX),
+               ("grpc.enable_http_proxy", 0)]
+    with tempfile.TemporaryDirectory() as stubs, \
+            grpc.insecure_channel(args.server, options=options) as channel:
+        make_stubs(stubs)
+        try:
+            list_displays(channel)
+            if args.display:
+                args.out.mkdir(parents=True, exist_ok=True)
+                name = f"displays/{args.display}"
+                save_snapshot(channel, name, args.out / f"{args.display}.png")
+                save_key_frame(channel, name, args.out / f"{args.display}.h264")
+        except grpc.RpcError as error:
+            sys.exit(f"{args.server}: {error.code().name}: {error.details()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+#include "clients/cli/args.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace planecast::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+const std::vector<Flag> kFlags = {
+    {.name = "file", .value = "FILE", .help = "", .letter = 'f'},
+    {.name = "quick", .value = "", .help = ""},
+};
+
+absl::StatusOr<Args> Parse(const std::vector<std::string>& args) {
+  Args parsed;
+  size_t position = 0;
+  const absl::Status status = ArgsParser(kFlags).Parse(args, position, false, parsed);
+  if (!status.ok()) return status;
+  return parsed;
+}
+
+TEST(ArgsParserTest, ReadsValuesInEachForm) {
+  EXPECT_EQ(Parse({"--file", "a"})->Get("file"), "a");
+  EXPECT_EQ(Parse({"--file=a"})->Get("file"), "a");
+  EXPECT_EQ(Parse({"-f", "a"})->Get("file"), "a");
+  EXPECT_EQ(Parse({"--file="})->Get("file", "x"), "");
+  EXPECT_EQ(Parse({})->Get("file", "x"), "x");
+}
+
+TEST(ArgsParserTest, KeepsOperandsInOrderAndStopsAtDoubleDash) {
+  const auto args = Parse({"one", "--quick", "-", "--", "--file"});
+  ASSERT_TRUE(args.ok());
+  EXPECT_TRUE(args->Has("quick"));
+  EXPECT_FALSE(args->Has("file"));
+  EXPECT_THAT(args->operands(), ElementsAre("one", "-", "--file"));
+}
+
+TEST(ArgsParserTest, RefusesUnknownFlagsAndWrongValues) {
+  EXPECT_THAT(std::string(Parse({"--fiel"}).status().message()), HasSubstr("--fiel"));
+  EXPECT_FALSE(Parse({"-x"}).ok());
+  EXPECT_FALSE(Parse({"-fx"}).ok());
+  EXPECT_FALSE(Parse({"--quick=yes"}).ok());
+  EXPECT_THAT(std::string(Parse({"--file"}).status().message()), HasSubstr("FILE"));
+}
+
+TEST(ArgsTest, ReadsNumbersWithinTheirRange) {
+  EXPECT_EQ(**Parse({"--file=7"})->GetNumber("file", 1, 10), 7);
+  EXPECT_FALSE(Parse({})->GetNumber("file", 1, 10)->has_value());
+  for (const char* bad : {"0", "11", "7x", "", "99999999999999999999"}) {
+    EXPECT_FALSE(Parse({"--file", bad})->GetNumber("file", 1, 10).ok()) << bad;
+  }
+}
+
+TEST(ParseDurationMsTest, TakesSecondsAndMilliseconds) {
+  EXPECT_EQ(*ParseDurationMs("10"), 10'000);
+  EXPECT_EQ(*ParseDurationMs("2.5s"), 2'500);
+  EXPECT_EQ(*ParseDurationMs("500ms"), 500);
+  for (const char* bad : {"", "s", "0", "-1", "nan", "inf", "1e9", "1h"}) {
+    EXPECT_FALSE(ParseDurationMs(bad).ok()) << bad;
+  }
+}
+
+TEST(ParseSizeTest, TakesWidthAndHeight) {
+  EXPECT_EQ(ParseSize("1920x1080")->width_px, 1920);
+  EXPECT_EQ(ParseSize("1920x1080")->height_px, 1080);
+  for (const char* bad : {"1920", "x", "0x1", "1x", "1x1x1", "-1x1", "100000x1"}) {
+    EXPECT_FALSE(ParseSize(bad).ok()) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace planecast::cli

@@ -1,0 +1,200 @@
+#include "clients/cpp/client.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/str_cat.h"
+#include "tests/clients/mock_server.h"
+
+namespace planecast {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::unique_ptr<Client> ConnectTo(const std::string& address, const TlsOptions& tls = {}) {
+  ClientOptions options;
+  options.server = address;
+  options.tls = tls;
+  return *Client::Connect(options);
+}
+
+std::string Message(const absl::Status& status) {
+  return std::string(status.message());
+}
+
+TEST(ClientTest, ListsAllPages) {
+  MockServer server;
+  for (const char* id : {"a", "b", "c", "d", "e"}) server.AddDisplay(MakeDisplay(id));
+  const auto displays = ConnectTo(server.address())->ListDisplays();
+  ASSERT_TRUE(displays.ok());
+  ASSERT_EQ(displays->size(), 5U);
+  EXPECT_EQ(displays->back().name(), "displays/e");
+  EXPECT_EQ(server.list_calls(), 3);
+}
+
+TEST(ClientTest, GetsADisplayByIdOrName) {
+  MockServer server;
+  server.AddDisplay(MakeDisplay("desk"));
+  const auto client = ConnectTo(server.address());
+  EXPECT_EQ(client->GetDisplay("desk")->name(), "displays/desk");
+  EXPECT_EQ(client->GetDisplay("displays/desk")->name(), "displays/desk");
+  EXPECT_TRUE(absl::IsNotFound(client->GetDisplay("other").status()));
+  EXPECT_TRUE(absl::IsInvalidArgument(client->GetDisplay("No").status()));
+}
+
+TEST(ClientTest, SaysWhatToDoWhereThereIsNoServer) {
+  const auto client = ConnectTo("unix:/nonexistent/socket");
+  const absl::Status status = client->GetHostInfo().status();
+  EXPECT_TRUE(absl::IsUnavailable(status));
+  EXPECT_THAT(Message(status), HasSubstr("no server at unix:/nonexistent/socket"));
+  EXPECT_THAT(Message(status), HasSubstr("PLANECAST_SERVER or --server"));
+}
+
+TEST(ClientTest, TriesAnAttachOnceMoreUnderTheSameRequestId) {
+  MockServer server;
+  server.FailCalls("AttachDisplay", {grpc::StatusCode::UNAVAILABLE, "lost"});
+  v1::DisplaySource source;
+  source.mutable_fake()->set_profile("ideal");
+  const auto display = ConnectTo(server.address())->AttachDisplay("desk", source);
+  EXPECT_TRUE(absl::IsUnavailable(display.status()));
+  const auto requests = server.attach_requests();
+  ASSERT_EQ(requests.size(), 2U);
+  EXPECT_EQ(requests[0].request_id().size(), 36U);
+  EXPECT_EQ(requests[0].request_id(), requests[1].request_id());
+}
+
+TEST(ClientTest, DoesNotRepeatAnAttachThatTheServerRefused) {
+  MockServer server;
+  server.FailCalls("AttachDisplay", {grpc::StatusCode::ALREADY_EXISTS, "taken"});
+  const auto display = ConnectTo(server.address())->AttachDisplay("desk", {});
+  EXPECT_TRUE(absl::IsAlreadyExists(display.status()));
+  EXPECT_EQ(server.attach_requests().size(), 1U);
+}
+
+TEST(ClientTest, WatchesUntilTheCallbackHasEnough) {
+  MockServer server;
+  server.SetWatchScript([](grpc::ServerContext&, auto& writer) {
+    v1::WatchDisplaysResponse event;
+    *event.mutable_display() = MakeDisplay("desk");
+    writer.Write(event);
+    event.mutable_bookmark();
+    writer.Write(event);
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "drains");
+  });
+  const auto client = ConnectTo(server.address());
+  int events = 0;
+  const absl::Status enough =
+      client->WatchDisplays({}, [&](const v1::WatchDisplaysResponse& event) {
+        ++events;
+        return !event.has_bookmark();
+      });
+  EXPECT_TRUE(enough.ok()) << enough;
+  EXPECT_EQ(events, 2);
+  const absl::Status ended =
+      client->WatchDisplays({}, [](const v1::WatchDisplaysResponse&) { return true; });
+  EXPECT_EQ(Message(ended), "drains");
+}
+
+TEST(ClientTest, AStopRequestEndsAWatchThatIsSilent) {
+  MockServer server;
+  server.SetWatchScript([](grpc::ServerContext& context, auto& writer) {
+    v1::WatchDisplaysResponse event;
+    event.mutable_bookmark();
+    writer.Write(event);
+    while (!context.IsCancelled()) std::this_thread::yield();
+    return grpc::Status::OK;
+  });
+  std::stop_source stop;
+  const absl::Status status =
+      ConnectTo(server.address())->WatchDisplays(stop.get_token(), [&](const auto&) {
+        stop.request_stop();
+        return true;
+      });
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+TEST(ClientTest, RefusesTlsOptionsThatContradictEachOther) {
+  ClientOptions options;
+  options.server = "unix:/tmp/x";
+  options.tls.ca_path = "ca.pem";
+  EXPECT_TRUE(absl::IsInvalidArgument(Client::Connect(options).status()));
+  options.server = "vmhost";
+  options.transport = Transport::kPlainText;
+  EXPECT_TRUE(absl::IsInvalidArgument(Client::Connect(options).status()));
+  options.transport = Transport::kTls;
+  options.tls = {.certificate_path = "client.pem"};
+  EXPECT_THAT(Message(Client::Connect(options).status()), HasSubstr("--tls-key"));
+  options.tls = {.ca_path = "/nonexistent/ca.pem"};
+  EXPECT_THAT(Message(Client::Connect(options).status()), HasSubstr("/nonexistent/ca.pem"));
+}
+
+std::string Slurp(const std::string& path) {
+  std::ifstream file(path);
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+class ClientTlsTest : public ::testing::Test {
+ protected:
+  ClientTlsTest() {
+    const std::string& folder = files_.folder();
+    certificate_ = folder + "/cert.pem";
+    const std::string key = folder + "/key.pem";
+    made_ = std::system(absl::StrCat("openssl req -x509 -newkey ec -pkeyopt "
+                                     "ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=desk "
+                                     "-addext subjectAltName=DNS:desk.example,IP:127.0.0.1 -out ",
+                                     certificate_, " -keyout ", key, " 2>/dev/null")
+                            .c_str()) == 0;
+    if (!made_) return;
+    grpc::SslServerCredentialsOptions options;
+    options.pem_key_cert_pairs.push_back({Slurp(key), Slurp(certificate_)});
+    server_ = std::make_unique<MockServer>(grpc::SslServerCredentials(options));
+  }
+
+  MockServer files_;  // For its folder.
+  std::string certificate_;
+  bool made_ = false;
+  std::unique_ptr<MockServer> server_;
+};
+
+TEST_F(ClientTlsTest, ConnectsWhereTheCaIsNamed) {
+  ASSERT_TRUE(made_) << "the openssl program is needed: apt-get install openssl";
+  EXPECT_TRUE(ConnectTo(server_->address(), {.ca_path = certificate_})->GetHostInfo().ok());
+  EXPECT_TRUE(
+      ConnectTo(server_->address(), {.ca_path = certificate_, .server_name = "desk.example"})
+          ->GetHostInfo()
+          .ok());
+}
+
+TEST_F(ClientTlsTest, RefusesAnUnknownCertificateAndSaysWhichFlagHelps) {
+  ASSERT_TRUE(made_) << "the openssl program is needed: apt-get install openssl";
+  ClientOptions options;
+  options.server = server_->address();
+  options.transport = Transport::kTls;
+  const absl::Status status = (*Client::Connect(options))->GetHostInfo().status();
+  EXPECT_TRUE(absl::IsUnavailable(status));
+  EXPECT_THAT(Message(status), HasSubstr("--tls-ca"));
+}
+
+TEST_F(ClientTlsTest, TellsAPlainTextClientOfATlsServer) {
+  ASSERT_TRUE(made_) << "the openssl program is needed: apt-get install openssl";
+  const absl::Status status = ConnectTo(server_->address())->GetHostInfo().status();
+  EXPECT_THAT(Message(status), HasSubstr("--tls-ca"));
+}
+
+TEST(ClientTest, TellsATlsClientOfAPlainTextServer) {
+  MockServer server(grpc::InsecureServerCredentials());
+  ClientOptions options;
+  options.server = server.address();
+  options.transport = Transport::kTls;
+  const absl::Status status = (*Client::Connect(options))->GetHostInfo().status();
+  EXPECT_THAT(Message(status), HasSubstr("plain text"));
+}
+
+}  // namespace
+}  // namespace planecast
