@@ -54,7 +54,7 @@ class H264Backend {
   virtual absl::StatusOr<CodedNals> ParameterSets() = 0;
 
   /// Codes an IDR if the job says so, else a P picture. Parameter sets and SEI may be among the NAL
-  /// units. After an error the next job must be a key frame.
+  /// units. After an error the backend is still usable; the next job must be a key frame.
   virtual absl::StatusOr<CodedNals> Encode(const CodingJob& job) = 0;
 };
 

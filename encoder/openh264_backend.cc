@@ -158,6 +158,8 @@ absl::StatusOr<CodedNals> OpenH264Backend::Encode(const CodingJob& job) {
   picture.iStride[2] = static_cast<int>(job.picture.uv_stride_bytes);
   SFrameBSInfo info = {};
   if (const int result = encoder_->EncodeFrame(&picture, &info); result != 0) {
+    // The library gives itself up, for one when a picture outgrows its buffers.
+    if (auto status = Open(); !status.ok()) return status;
     return absl::InternalError(absl::StrCat("OpenH264 could not code a picture: ", result));
   }
   if (info.eFrameType != (job.key_frame ? videoFrameTypeIDR : videoFrameTypeP)) {

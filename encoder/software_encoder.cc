@@ -13,6 +13,10 @@
 namespace planecast {
 namespace {
 
+// OpenH264 fails where a picture outgrows its buffers: noise at a fine quantiser. A quarter of the
+// bits gets through.
+constexpr int kRetryCoarser = 12;
+
 uint32_t DivideUp(uint32_t value, uint32_t divisor) {
   return (value + divisor - 1) / divisor;
 }
@@ -247,11 +251,19 @@ absl::StatusOr<std::vector<uint8_t>> SoftwareEncoder::Assemble(const CodedNals& 
 
 absl::StatusOr<std::shared_ptr<AccessUnit>> SoftwareEncoder::Code(const Frame& frame,
                                                                   bool key_frame) {
-  const int quantizer = rate_control_.NextQuantizer(clock_.NowNs(), key_frame);
+  int quantizer = rate_control_.NextQuantizer(clock_.NowNs(), key_frame);
   auto nals = backend_->Encode({.picture = picture(),
                                 .key_frame = key_frame,
                                 .quantizer = quantizer,
                                 .changed_mbs = changed_mbs_});
+  if (!nals.ok()) {
+    key_frame = true;
+    quantizer = std::min(quantizer + kRetryCoarser, RateControl::kQuantizerMax);
+    nals = backend_->Encode({.picture = picture(),
+                             .key_frame = key_frame,
+                             .quantizer = quantizer,
+                             .changed_mbs = changed_mbs_});
+  }
   if (!nals.ok()) return nals.status();
   auto bytes = Assemble(*nals, key_frame);
   if (!bytes.ok()) return bytes.status();
