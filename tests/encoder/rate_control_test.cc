@@ -91,7 +91,8 @@ TEST(RateControl, QuantizerReturnsSlowlyAndFully) {
   while (previous > 23 && pictures < 600) {
     const int quantizer = simulation.Code(300);
     EXPECT_GE(quantizer, previous - 1);
-    EXPECT_LE(quantizer, previous);
+    // What was sent too much may still be paid back, for a few pictures.
+    EXPECT_LE(quantizer, pictures < 10 ? raised + 2 : previous);
     previous = quantizer;
     ++pictures;
   }
