@@ -84,14 +84,18 @@ StreamEventPtr Viewer::Take() {
 }
 
 void Viewer::OnWritten() {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  write_in_flight_ = false;
-  progress_ns_ = clock_.NowNs();
-  if (!unit_in_flight_.has_value()) return;
-  if (unit_in_flight_->measured) {
-    encoded_to_written_.Add(progress_ns_ - unit_in_flight_->encoded_time_ns);
+  bool ready = false;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    write_in_flight_ = false;
+    progress_ns_ = clock_.NowNs();
+    if (unit_in_flight_.has_value() && unit_in_flight_->measured) {
+      encoded_to_written_.Add(progress_ns_ - unit_in_flight_->encoded_time_ns);
+    }
+    unit_in_flight_.reset();
+    ready = ReadyLocked();
   }
-  unit_in_flight_.reset();
+  if (ready) display_->WakeIfAwaited();
 }
 
 absl::Status Viewer::Acknowledge(uint64_t sequence) {
@@ -320,6 +324,8 @@ bool Viewer::WindowOpenLocked() const {
 
 bool Viewer::ReadyLocked() const {
   if (!AcceptsLocked()) return false;
+  // A viewer that lost units is worth a key frame only once its transport has caught up.
+  if (sync_ == Sync::kLost && (write_in_flight_ || TakeableLocked())) return false;
   if (!acknowledges_) return queued_units_ < kReadyUnitsQueuedMax;
   return unacknowledged_.size() + queued_units_ < kUnacknowledgedUnitsMax;
 }
