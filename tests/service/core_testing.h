@@ -150,6 +150,8 @@ struct EncoderScript {
   /// The pixels differ from those of the last frame; stays so unless change_once.
   bool changed = true;
   bool change_once = false;
+  /// A broken encoder: only its first unit is a key frame.
+  bool ignores_force_idr = false;
   size_t unit_bytes = 1000;
   /// Errors of the next encodes, and of the next makings.
   std::deque<absl::Status> encode_errors;
@@ -195,7 +197,7 @@ class ScriptedEncoder : public Encoder {
     if (!changed && !request.force_idr) return result;
     auto unit = std::make_shared<AccessUnit>();
     unit->bytes.assign(script_->unit_bytes, 0x5a);
-    unit->key_frame = first || request.force_idr;
+    unit->key_frame = first || (request.force_idr && !script_->ignores_force_idr);
     unit->quantizer = 23;
     unit->flip_time_ns = frame.flip_time_ns;
     unit->capture_time_ns = frame.capture_time_ns;
