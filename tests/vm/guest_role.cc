@@ -48,11 +48,55 @@ std::string Answer(const absl::Status& status) {
   return status.ok() ? "ok" : absl::StrCat("error ", std::string(status.message()));
 }
 
+/// A connection to a listener of ours or the daemon's.
+Fd Connect(const std::string& path) {
+  Fd server(KernelSys(), socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  const sockaddr_un address = Address(path);
+  if (connect(server.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+    return Fd();
+  }
+  return server;
+}
+
+std::string Receive(int socket) {
+  char buffer[kCommandMaxBytes];
+  const ssize_t size = recv(socket, buffer, sizeof(buffer), 0);
+  return std::string(buffer, static_cast<size_t>(size > 0 ? size : 0));
+}
+
+/// Hands a copy of `device` to the daemon; its answer.
+std::string HandOver(const std::string& path, int device) {
+  const Fd daemon = Connect(path);
+  if (!daemon.valid()) return absl::StrCat("ERROR nobody listens on ", path);
+  std::string hello = "PLANECAST 1";
+  iovec data{hello.data(), hello.size()};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &data;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  cmsghdr* header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  memcpy(CMSG_DATA(header), &device, sizeof(device));
+  if (sendmsg(daemon.get(), &message, MSG_NOSIGNAL) < 0) return "ERROR the fd can't be sent";
+  return Receive(daemon.get());
+}
+
 /// Carries out one command of the guest's.
 std::string Obey(GuestDevice& guest, const std::string& line) {
   std::istringstream words(line);
   std::string verb;
   words >> verb;
+  if (verb == "handover") {
+    std::string path;
+    words >> path;
+    const std::string answer = HandOver(path, guest.fd());
+    return answer.starts_with("OK ") ? absl::StrCat("ok ", answer.substr(3))
+                                     : absl::StrCat("error ", answer);
+  }
   std::vector<uint32_t> numbers;
   for (std::string word; words >> word;) numbers.push_back(ToNumber(word));
   const size_t count = numbers.size();
@@ -84,24 +128,6 @@ std::string Obey(GuestDevice& guest, const std::string& line) {
   return absl::StrCat("error no such command: ", line);
 }
 
-/// Sends a copy of `fd` with one byte of data.
-void HandOut(int client, int fd) {
-  char byte = 'd';
-  iovec data{&byte, 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof(control);
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-  sendmsg(client, &message, MSG_NOSIGNAL);
-}
-
 absl::StatusOr<Fd> OpenDevice(const std::map<std::string, std::string>& options) {
   const auto option = [&](const char* name) {
     const auto found = options.find(name);
@@ -120,14 +146,8 @@ void ServeCommands(int listener, GuestDevice& guest) {
   for (;;) {
     Fd client(KernelSys(), accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
     if (!client.valid()) return;
-    char buffer[kCommandMaxBytes];
-    const ssize_t size = recv(client.get(), buffer, sizeof(buffer), 0);
-    if (size <= 0) continue;
-    const std::string command(buffer, static_cast<size_t>(size));
-    if (command == "fd") {
-      HandOut(client.get(), guest.fd());
-      continue;
-    }
+    const std::string command = Receive(client.get());
+    if (command.empty()) continue;
     const std::string answer = Obey(guest, command);
     send(client.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
     if (command == "quit") return;
@@ -165,16 +185,13 @@ int Serve(const std::string& path, const std::map<std::string, std::string>& opt
 }
 
 int Send(const std::string& path, const std::string& command) {
-  Fd server(KernelSys(), socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  const sockaddr_un address = Address(path);
-  if (connect(server.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+  const Fd server = Connect(path);
+  if (!server.valid()) {
     std::cout << "error no guest role at " << path << "\n";
     return 1;
   }
   send(server.get(), command.data(), command.size(), MSG_NOSIGNAL);
-  char buffer[kCommandMaxBytes];
-  const ssize_t size = recv(server.get(), buffer, sizeof(buffer), 0);
-  const std::string answer(buffer, static_cast<size_t>(size > 0 ? size : 0));
+  const std::string answer = Receive(server.get());
   std::cout << (answer.empty() ? "error no answer" : answer) << "\n";
   return answer.starts_with("ok") ? 0 : 1;
 }

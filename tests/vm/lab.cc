@@ -13,6 +13,7 @@ namespace {
 
 /// Longest time for the daemon to end and for a device to go.
 constexpr int kEndTimeoutS = 30;
+constexpr const char* kHandOverSocket = "/run/hand-over.sock";
 constexpr const char* kTracing = "/sys/kernel/tracing";
 
 std::string Trimmed(const std::string& text) {
@@ -97,6 +98,13 @@ absl::StatusOr<std::string> Lab::ReadEdid(const std::string& role) {
   return absl::HexStringToBytes(Trimmed(std::string(absl::StripPrefix(*answer, "ok "))));
 }
 
+absl::StatusOr<std::string> Lab::HandOver(const std::string& role) {
+  const auto answer =
+      Run(absl::StrFormat("vm_guest_role send %s handover %s", RolePath(role), kHandOverSocket));
+  if (!answer.ok()) return answer.status();
+  return Trimmed(std::string(absl::StripPrefix(*answer, "ok ")));
+}
+
 absl::StatusOr<pid_t> Lab::StartDaemon(const std::string& config_textproto) {
   // The exit status goes through a pipe, so that StopDaemon can wait for it.
   const auto output = Run(absl::StrFormat(
@@ -105,7 +113,7 @@ absl::StatusOr<pid_t> Lab::StartDaemon(const std::string& config_textproto) {
       "--listen 0.0.0.0:7443 --insecure --log-level debug > /run/daemon.log 2>&1 & "
       "echo $! > /run/daemon.pid; wait $!; echo $? > /run/exit) > /dev/null 2>&1 & "
       "until [ -s /run/daemon.pid ]; do :; done; cat /run/daemon.pid",
-      config_textproto));
+      absl::StrFormat("hand_over_socket_path: \"%s\" %s", kHandOverSocket, config_textproto)));
   if (!output.ok()) return output.status();
   return ToInt(*output);
 }

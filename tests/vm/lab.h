@@ -43,7 +43,10 @@ class Lab {
   /// The EDID block that a role's guest finds, as bytes.
   absl::StatusOr<std::string> ReadEdid(const std::string& role);
 
-  /// Starts planecastd; its pid.
+  /// Has a role hand a copy of its device fd to the daemon; the token.
+  absl::StatusOr<std::string> HandOver(const std::string& role);
+
+  /// Starts planecastd with this config and a hand-over socket; its pid.
   absl::StatusOr<pid_t> StartDaemon(const std::string& config_textproto);
   /// Ends it by SIGTERM; its exit status.
   absl::StatusOr<int> StopDaemon(pid_t pid);

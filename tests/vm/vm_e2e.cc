@@ -68,6 +68,7 @@ class EndToEnd {
     CheckFixedMbochs();
     CheckUnmodifiedMbochs();
     CheckBorrowed();
+    CheckHandedOver();
     CheckCli();
     CheckDetach();
     CheckEnd();
@@ -284,10 +285,28 @@ class EndToEnd {
              "borrowed: its owner is killed");
       ExpectState(id, v1::Display::STATE_DEVICE_GONE, "is DEVICE_GONE");
     }
-    const auto next = lab_.StartOwner(id, borrowed_);
-    Expect(next.status(), "borrowed: the device can be opened again, nothing holds it");
-    Expect(lab_.Tell(id, "quit"), "borrowed: the next owner ends");
-    Expect(lab_.RemoveMdev(borrowed_), "borrowed: the device can be removed");
+  }
+
+  /// The device of CheckBorrowed again: its next owner hands it over itself.
+  void CheckHandedOver() {
+    const std::string id = "handed";
+    const auto owner = lab_.StartOwner(id, borrowed_);
+    Expect(owner.status(), "handed: the device of `borrowed` opens again, nothing holds it");
+    Expect(lab_.Tell(id, "mode 640 480"), "handed: the guest sets 640x480");
+    Expect(Paint(id, "paint", 400), "handed: the guest paints");
+    const auto token = lab_.HandOver(id);
+    if (!Expect(token.status(), "handed: the owner hands its fd over for a token")) return;
+    if (!Attach(id, absl::StrCat("--hand-over-token ", *token))) return;
+    {
+      Viewer viewer(channel_, id);
+      ExpectPicture(viewer, id, 400, 640, 480, "the decoded picture is what the guest painted");
+      Expect(Paint(id, "flip", 401), "handed: the guest flips");
+      ExpectPicture(viewer, id, 401, 640, 480, "picture 401 arrives");
+      ExpectSoundStream(viewer, id);
+    }
+    Expect(Cli("detach handed").status == 0, "handed: `planecast detach`");
+    Expect(lab_.Tell(id, "quit"), "handed: the owner ends");
+    Expect(lab_.RemoveMdev(borrowed_), "handed: the device can be removed");
   }
 
   Shell Cli(const std::string& words) {
