@@ -80,56 +80,71 @@ void FakeState::CursorChanged() {
   SignalCursor();
 }
 
-absl::Status FakeGuest::SetMode(const FakeMode& mode) {
-  return state_.Locked([&]() -> absl::Status {
-    const FakeProfile profile = state_.options.profile;
-    const bool region = state_.traits.region_plane;
-    auto layout = LayoutOf(state_, mode);
-    if (!layout.ok()) return layout.status();
-    if (mode.buffer_count < 1 || mode.buffer_count > kBuffersMax) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("a guest has 1 to ", kBuffersMax, " buffers, not ", mode.buffer_count));
-    }
-    const uint64_t memory_bytes = MemoryBytes(profile, *layout);
-    const int count = region ? 1 : mode.buffer_count;
-    const uint64_t available_bytes =
-        region ? state_.RegionSizeBytes(state_.traits.plane_region) : kVideoMemoryBytes;
-    if (RoundUpToPage(memory_bytes) * count > available_bytes) {
-      return absl::InvalidArgumentError(absl::StrCat(count, " buffers of ", memory_bytes,
-                                                     " bytes don't fit into ", available_bytes));
-    }
-    // mdpy says the size of its region, whatever the mode.
-    if (profile == FakeProfile::kMdpy) layout->size_bytes = available_bytes;
+absl::StatusOr<PlaneLayout> FakeState::CheckMode(const FakeMode& wanted) const {
+  const bool region = traits.region_plane;
+  auto layout = LayoutOf(*this, wanted);
+  if (!layout.ok()) return layout;
+  if (wanted.buffer_count < 1 || wanted.buffer_count > kBuffersMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a guest has 1 to ", kBuffersMax, " buffers, not ", wanted.buffer_count));
+  }
+  const uint64_t memory_bytes = MemoryBytes(options.profile, *layout);
+  const int count = region ? 1 : wanted.buffer_count;
+  const uint64_t available_bytes =
+      region ? RegionSizeBytes(traits.plane_region) : kVideoMemoryBytes;
+  if (RoundUpToPage(memory_bytes) * count > available_bytes) {
+    return absl::InvalidArgumentError(absl::StrCat(count, " buffers of ", memory_bytes,
+                                                   " bytes don't fit into ", available_bytes));
+  }
+  // mdpy says the size of its region, whatever the mode.
+  if (options.profile == FakeProfile::kMdpy) layout->size_bytes = available_bytes;
+  return layout;
+}
 
-    std::vector<FakeSurface> buffers;
-    for (int i = 0; i < count; ++i) {
-      FakeSurface surface{.layout = *layout, .address_bytes = 0, .memory = nullptr};
-      if (region) {
-        surface.memory = state_.region_memory;
-      } else if (profile == FakeProfile::kMbochs) {
-        surface.address_bytes = i * RoundUpToPage(memory_bytes);
-        surface.memory = state_.video_memory[{surface.address_bytes, memory_bytes}];
-      } else {
-        surface.address_bytes = state_.next_address_bytes;
-        state_.next_address_bytes += memory_bytes;
-      }
-      const bool reused = surface.memory != nullptr;
-      if (!reused) surface.memory = FakeMemory::Create(memory_bytes);
-      if (surface.memory == nullptr) return absl::ResourceExhaustedError("no memory for a buffer");
-      if (reused) {
-        const uint64_t plane_bytes = uint64_t{layout->stride_bytes} * layout->height_px;
-        std::memset(surface.memory->bytes().data(), 0, plane_bytes);
-      }
-      if (profile == FakeProfile::kMbochs) {
-        state_.video_memory[{surface.address_bytes, memory_bytes}] = surface.memory;
-      }
-      buffers.push_back(std::move(surface));
+absl::StatusOr<std::vector<FakeSurface>> FakeState::AllocateBuffers(const FakeMode& wanted) {
+  const FakeProfile profile = options.profile;
+  const bool region = traits.region_plane;
+  const auto layout = CheckMode(wanted);
+  if (!layout.ok()) return layout.status();
+  const uint64_t memory_bytes = MemoryBytes(profile, *layout);
+  const int count = region ? 1 : wanted.buffer_count;
+  std::vector<FakeSurface> surfaces(count);
+  for (int i = 0; i < count; ++i) {
+    FakeSurface& surface = surfaces[i];
+    surface.layout = *layout;
+    if (region) {
+      surface.memory = region_memory;
+    } else if (profile == FakeProfile::kMbochs) {
+      surface.address_bytes = i * RoundUpToPage(memory_bytes);
+      surface.memory = video_memory[{surface.address_bytes, memory_bytes}];
+    } else {
+      surface.address_bytes = next_address_bytes;
+      next_address_bytes += memory_bytes;
     }
+    if (surface.memory != nullptr) {
+      const uint64_t plane_bytes = uint64_t{layout->stride_bytes} * layout->height_px;
+      std::memset(surface.memory->bytes().data(), 0, plane_bytes);
+      continue;
+    }
+    surface.memory = FakeMemory::Create(memory_bytes);
+    if (surface.memory == nullptr) return absl::ResourceExhaustedError("no memory for a buffer");
+    if (profile != FakeProfile::kMbochs) continue;
+    video_memory[{surface.address_bytes, memory_bytes}] = surface.memory;
+  }
+  return surfaces;
+}
+
+absl::Status FakeGuest::SetMode(const FakeMode& mode, const PaintFunction& first_picture) {
+  auto surfaces = state_.Locked([&] { return state_.AllocateBuffers(mode); });
+  if (!surfaces.ok()) return surfaces.status();
+  const FakeSurface first = surfaces->front();
+  if (first_picture) first_picture(first.memory->bytes(), first.layout);
+  state_.Locked([&] {
     state_.mode = mode;
-    state_.mode.modifier = layout->modifier;
-    state_.mode.stride_bytes = layout->stride_bytes;
-    state_.mode.buffer_count = count;
-    state_.buffers = std::move(buffers);
+    state_.mode.modifier = first.layout.modifier;
+    state_.mode.stride_bytes = first.layout.stride_bytes;
+    state_.mode.buffer_count = static_cast<int>(surfaces->size());
+    state_.buffers = *std::move(surfaces);
     state_.shown = 0;
     state_.ever_had_mode = true;
     state_.enabled = true;
@@ -137,8 +152,13 @@ absl::Status FakeGuest::SetMode(const FakeMode& mode) {
     state_.panned.reset();
     state_.ForgetSurfaces();
     state_.SignalFlip();
-    return absl::OkStatus();
   });
+  return absl::OkStatus();
+}
+
+absl::Status FakeGuest::CheckMode(const FakeMode& mode) const {
+  const std::lock_guard lock(state_.mutex);
+  return state_.CheckMode(mode).status();
 }
 
 FakeMode FakeGuest::mode() const {

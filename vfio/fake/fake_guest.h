@@ -56,8 +56,13 @@ class FakeGuest {
 
   // --- The primary plane.
 
-  /// Allocates black buffers and shows number 0. INVALID_ARGUMENT if the profile's device can't.
-  absl::Status SetMode(const FakeMode& mode);
+  using PaintFunction = std::function<void(std::span<uint8_t> bytes, const PlaneLayout& layout)>;
+
+  /// Allocates black buffers and shows number 0, in which `first_picture` may paint before anybody
+  /// can see it. INVALID_ARGUMENT if the profile's device can't. One call at a time.
+  absl::Status SetMode(const FakeMode& mode, const PaintFunction& first_picture = nullptr);
+  /// What SetMode would say, without doing it.
+  absl::Status CheckMode(const FakeMode& mode) const;
   /// The mode set last; zeros before the first.
   FakeMode mode() const;
   /// What a buffer of the current mode looks like; identical for all of them.
@@ -66,7 +71,6 @@ class FakeGuest {
   /// The buffer on screen.
   int shown_buffer() const;
 
-  using PaintFunction = std::function<void(std::span<uint8_t> bytes, const PlaneLayout& layout)>;
   /// Lets `paint` write into a buffer, on screen or not. No event, no new id.
   void Paint(int buffer, const PaintFunction& paint);
   void PaintInPlace(const PaintFunction& paint) { Paint(shown_buffer(), paint); }

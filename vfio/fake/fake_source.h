@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "vfio/clock.h"
@@ -37,6 +39,8 @@ class SceneRunner {
   /// `device` must outlive this. INVALID_ARGUMENT if the profile can't show what is asked for.
   static absl::StatusOr<std::unique_ptr<SceneRunner>> Create(FakeDevice& device,
                                                              const FakeSourceOptions& options);
+  /// Use Create, which checks.
+  SceneRunner(FakeDevice& device, const FakeSourceOptions& options, std::unique_ptr<Scene> scene);
 
   /// The guest shows frame `frame` from now on, with `flip_time_ns` as its visible time: sets
   /// modes, paints what differs, flips, moves the cursor. Frames may be left out, and go backwards.
@@ -55,19 +59,24 @@ class SceneRunner {
   absl::Status Resize(uint32_t width_px, uint32_t height_px);
 
  private:
-  SceneRunner(FakeDevice& device, const FakeSourceOptions& options, std::unique_ptr<Scene> scene);
-
+  FakeMode ModeFor(const SceneState& state) const;
+  void EnterMode(const SceneState& state);
+  void ShowFrame();
   void StepCursor(const SceneState& state);
-  void PaintBuffer(int buffer, uint64_t frame, const SceneState& state);
+  /// Brings memory that holds frame `painted`, or nothing of use, to the current frame.
+  void PaintBytes(std::optional<uint64_t> painted, std::span<uint8_t> bytes,
+                  const PlaneLayout& layout);
 
   FakeDevice& device_;
   FakeSourceOptions options_;
   std::unique_ptr<Scene> scene_;
   uint64_t frame_ = 0;
   uint32_t flip_time_ms_ = 0;
-  bool mode_set_ = false;
   bool display_on_ = false;
-  /// Which frame each buffer of the guest holds; nothing if it is black.
+  /// Of the mode set last; 0 if the next step must set one.
+  uint32_t mode_width_px_ = 0;
+  uint32_t mode_height_px_ = 0;
+  /// Which frame each buffer of the guest holds; nothing if none.
   std::vector<std::optional<uint64_t>> painted_frames_;
   /// The picture in XRGB8888, for guests that draw in something else.
   std::vector<uint32_t> shadow_;

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "vfio/abi.h"
 #include "vfio/clock.h"
 #include "vfio/fake/fake_device.h"
@@ -181,6 +182,8 @@ struct FakeState {
   std::map<std::pair<uint64_t, uint64_t>, std::shared_ptr<FakeMemory>> video_memory;
   /// The memory of a region plane.
   std::shared_ptr<FakeMemory> region_memory;
+  absl::StatusOr<PlaneLayout> CheckMode(const FakeMode& wanted) const;
+  absl::StatusOr<std::vector<FakeSurface>> AllocateBuffers(const FakeMode& wanted);
   void ResetDevice();
   void CursorChanged();
 
