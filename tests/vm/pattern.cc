@@ -70,15 +70,24 @@ uint32_t Pattern::At(uint32_t x_px, uint32_t y_px) const {
     return (glyph >> (glyph_y / 3 * 3 + glyph_x / 2)) & 1 ? kInk : kPaper;
   }
   const uint32_t column = ((x_px + 1) * kColumns - 1) / width_px_;
+  return PatchColor(column, Band(y_px) - 1);
+}
+
+uint32_t Pattern::Band(uint32_t y_px) const {
+  if (y_px < kCodeHeightPx) return 0;
+  if (y_px >= text_y_px()) return 1 + kRows + (y_px - text_y_px());
   const uint32_t field_height_px = height_px_ - kCodeHeightPx - kTextHeightPx;
-  const uint32_t row = ((y_px - kCodeHeightPx + 1) * kRows - 1) / field_height_px;
-  return PatchColor(column, row);
+  return 1 + ((y_px - kCodeHeightPx + 1) * kRows - 1) / field_height_px;
 }
 
 void Pattern::Paint(volatile uint32_t* pixels, size_t stride_px) const {
+  std::vector<uint32_t> line(width_px_);
   const auto paint = [&](uint32_t from, uint32_t to) {
     for (uint32_t y = from; y < to; ++y) {
-      for (uint32_t x = 0; x < width_px_; ++x) pixels[y * stride_px + x] = At(x, y);
+      if (y == from || Band(y) != Band(y - 1)) {
+        for (uint32_t x = 0; x < width_px_; ++x) line[x] = At(x, y);
+      }
+      for (uint32_t x = 0; x < width_px_; ++x) pixels[y * stride_px + x] = line[x];
     }
   };
   paint(kCodeHeightPx, height_px_);

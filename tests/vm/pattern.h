@@ -57,6 +57,8 @@ class Pattern {
   static constexpr uint32_t kColumns = 8;
   static constexpr uint32_t kRows = 5;
 
+  /// Lines of one band are equal. 0 is the code's, then come the patches' rows.
+  uint32_t Band(uint32_t y_px) const;
   static uint32_t CellBits(uint16_t code);
   uint32_t PatchColor(uint32_t column, uint32_t row) const;
   Patch PatchAt(uint32_t column, uint32_t row) const;

@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <map>
 #include <set>
 #include <sstream>
@@ -407,6 +408,7 @@ int Main(int argc, char** argv) {
   if (!report.Check(control.ok(), "the VM boots", Text(control.status()))) return report.Close();
   Lab lab(**control);
   EndToEnd(lab, report, options).RunAll();
+  std::ofstream(options["--scratch"] + "/daemon.log") << lab.DaemonLog();
   if (report.failed() > 0) {
     std::cout << "--- the daemon's log, its end\n"
               << lab.Run("tail -n 60 /run/daemon.log").value_or("")
