@@ -1,4 +1,5 @@
-// Capability chains of region and IRQ info structs, as a hostile or broken driver could return them.
+// Capability chains of region and IRQ info structs, as a hostile or broken driver could return
+// them.
 #include <cstdint>
 #include <cstdlib>
 #include <span>
