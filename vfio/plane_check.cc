@@ -131,6 +131,7 @@ std::optional<CursorImage::Hotspot> CursorHotspot(const PlaneInfo& info) {
   if (info.x_hot == abi::kHotspotUnknown || info.y_hot == abi::kHotspotUnknown) return std::nullopt;
   // Equal to the size is what GVT-g accepts, and harmless.
   if (info.x_hot > info.width_px || info.y_hot > info.height_px) return std::nullopt;
+  if (info.x_hot > kCursorSizeMaxPx || info.y_hot > kCursorSizeMaxPx) return std::nullopt;
   return CursorImage::Hotspot{static_cast<int32_t>(info.x_hot), static_cast<int32_t>(info.y_hot)};
 }
 
