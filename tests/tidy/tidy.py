@@ -36,11 +36,11 @@ BANNED = [
      "sleeping; wait for a condition or a clock instead", ()),
     (r"\babsl::Mutex\b", "absl::Mutex; Debian's is opaque to TSan, use std::mutex", ()),
     (r"(?<![\w.])new\s+(?:\w+::)*[A-Z]\w*\s*[({]", "naked new; use a factory or make_unique",
-     ("service/grpc_", "tests/")),
+     ("tests/",)),
     (r"\b(TODO|FIXME|XXX)\b", "a marker for later; do it or say in the README what is missing", ()),
     (r"\bstd::regex\b", "std::regex; slow and throws", ()),
-    (r"\busing namespace std\b", "using namespace std", ()),
-    (r"\bthrow\b(?!\s*\()", "throw; return absl::Status", ()),
+    (r"\busing namespace std;", "using namespace std", ()),
+    (r"\bthrow\b(?!\s*\()", "throw; return absl::Status", ("tests/",)),
 ]
 
 
@@ -94,6 +94,8 @@ def check_cpp(path, text):
             find(number, "a device system call outside vfio/sys.cc; go through Sys")
         if re.search(r"\bIoctl\s*\(", line) and not starts(path, MAY_NAME_IOCTL):
             find(number, "an ioctl outside vfio/")
+        # A private constructor is out of make_unique's reach; the owner right around it is fine.
+        line = re.sub(r"(unique_ptr<[^>]+>\s*\w*|std::shared_ptr<[^>]+>\s*\w*)\(new\b", "", line)
         for pattern, why, exempt in BANNED:
             if re.search(pattern, line) and not starts(path, exempt):
                 find(number, why)
