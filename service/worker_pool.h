@@ -1,0 +1,37 @@
+// A few threads for what may block: opening and closing devices, compressing snapshots.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace planecast {
+
+/// Runs jobs on a fixed number of threads, in the order they came. Thread-safe.
+class WorkerPool {
+ public:
+  /// At most `queue_max` jobs wait for a thread.
+  WorkerPool(int threads, size_t queue_max);
+  /// Runs what is queued, then ends.
+  ~WorkerPool();
+  WorkerPool(const WorkerPool&) = delete;
+  WorkerPool& operator=(const WorkerPool&) = delete;
+
+  /// Takes a job, or returns false and drops it if the queue is full.
+  [[nodiscard]] bool Submit(std::function<void()> job);
+
+ private:
+  void Run();
+
+  const size_t queue_max_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> jobs_;
+  bool ending_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace planecast
