@@ -13,12 +13,22 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "encoder/encoder.h"
-#include "service/config.h"
+#include "service/grpc_display_service.h"
+#include "service/grpc_event_codec.h"
 #include "service/grpc_host_service.h"
+#include "service/grpc_viewer_service.h"
+#include "service/hand_over.h"
+#include "service/proto_convert.h"
+#include "service/retrying_source.h"
+#include "service/source_factory.h"
 #include "service/unix_socket.h"
+#include "service/wall_clock.h"
 
 namespace planecast {
 namespace {
+
+using config::v1::ConfiguredDisplay;
+using config::v1::ServerConfig;
 
 /// Requests are small; an attach with every field at its limit is below 2 KiB.
 constexpr int kRequestMaxBytes = 64 << 10;
@@ -30,6 +40,8 @@ constexpr int kKeepaliveTimeMs = 20'000;
 constexpr int kKeepaliveTimeoutMs = 10'000;
 /// Clients may ask us that often.
 constexpr int kClientPingIntervalMinMs = 5'000;
+/// What the Goodbye of a drain advises: time for a restart.
+constexpr int32_t kDrainRetryAfterMs = 1000;
 
 void SetServerOptions(grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(kRequestMaxBytes);
@@ -42,78 +54,205 @@ void SetServerOptions(grpc::ServerBuilder& builder) {
                              kClientPingIntervalMinMs);
 }
 
+/// The encoder that `auto` means here: the first that works, or the wish itself.
+std::string ChooseEncoder(const std::string& wish, const std::vector<EncoderCapability>& encoders) {
+  if (wish != "auto") return wish;
+  for (const EncoderCapability& encoder : encoders) {
+    if (encoder.available) return encoder.id;
+  }
+  return wish;
+}
+
+EncoderFactory MakeEncoderFactory(const std::string& id, Clock& clock) {
+  return [id, &clock](const EncoderParams& params,
+                      const RateParams& rate) -> absl::StatusOr<NamedEncoder> {
+    auto encoder = MakeEncoder(id, params, rate, clock);
+    if (!encoder.ok()) return encoder.status();
+    return NamedEncoder{*std::move(encoder), id};
+  };
+}
+
 }  // namespace
 
+/// Members are destroyed in reverse order: what is used is declared before who uses it.
 class Daemon::Impl {
  public:
-  Impl(const config::v1::ServerConfig& config, const Logger& log, const Parts& /*parts*/)
-      : log_(log), host_service_(HostOptions(config)) {}
+  Impl(const ServerConfig& config, const Logger& log, Parts parts)
+      : config_(config), log_(log), parts_(std::move(parts)), wall_(*parts_.clock), codec_(wall_) {}
+  ~Impl() { Drain(); }
 
-  absl::Status Start(const config::v1::ServerConfig& config) {
+  absl::Status Start() {
+    if (auto status = StartHandOver(); !status.ok()) return status;
+    const std::vector<EncoderCapability> encoders = ProbeEncoders();
+    registry_ = std::make_unique<Registry>(MakeRegistryOptions(encoders));
+    host_service_ = std::make_unique<GrpcHostService>(GrpcHostService::Options{
+        config_.limits().displays_max(), config_.limits().viewers_per_display_max(),
+        hand_over_ != nullptr, encoders});
+    display_service_ = std::make_unique<GrpcDisplayService>(*registry_, wall_, log_);
+    viewer_service_ = std::make_unique<GrpcViewerService>(*registry_, codec_, log_, *parts_.clock);
+    AttachConfigured();
+    starting_ = false;
+    return Listen();
+  }
+
+  void Drain() {
+    const std::lock_guard lock(drain_mutex_);
+    if (drained_) return;
+    drained_ = true;
+    if (server_ != nullptr) DrainServer();
+    if (viewer_service_ != nullptr) viewer_service_->Stop();
+    // Devices are closed when this returns, not when the daemon is destroyed.
+    server_.reset();
+    viewer_service_.reset();
+    display_service_.reset();
+    registry_.reset();
+    hand_over_.reset();
+  }
+
+  const std::vector<BoundAddress>& addresses() const { return addresses_; }
+
+ private:
+  absl::Status StartHandOver() {
+    if (config_.hand_over_socket_path().empty()) return absl::OkStatus();
+    auto server = HandOverServer::Start(config_.hand_over_socket_path(), log_, *parts_.clock);
+    if (!server.ok()) return server.status();
+    hand_over_ = *std::move(server);
+    log_.Info("", absl::StrCat("devices can be handed over on ", config_.hand_over_socket_path()));
+    return absl::OkStatus();
+  }
+
+  RegistryOptions MakeRegistryOptions(const std::vector<EncoderCapability>& encoders) {
+    const config::v1::EncoderConfig& wish = config_.encoder();
+    RegistryOptions options;
+    options.displays_max = config_.limits().displays_max();
+    options.open_source = [this](const DisplaySpec& spec) { return OpenSource(spec); };
+    options.display.clock = parts_.clock;
+    options.display.codec = &codec_;
+    options.display.viewers_max = config_.limits().viewers_per_display_max();
+    options.display.encoder_threads = wish.threads();
+    options.display.profile =
+        wish.profile() == "high" ? H264Profile::kHigh : H264Profile::kConstrainedBaseline;
+    options.display.rate = {wish.quantizer(), wish.bitrate_max_bps()};
+    options.display.make_encoder = parts_.make_encoder;
+    if (options.display.make_encoder == nullptr) {
+      options.display.make_encoder =
+          MakeEncoderFactory(ChooseEncoder(wish.id(), encoders), *parts_.clock);
+    }
+    if (parts_.open_source == nullptr) {
+      parts_.open_source = MakeSourceFactory(KernelSys(), *parts_.clock, hand_over_.get());
+    }
+    return options;
+  }
+
+  absl::StatusOr<std::unique_ptr<PlaneSource>> OpenSource(const DisplaySpec& spec) {
+    // Until the server listens nobody but AttachConfigured attaches.
+    if (!starting_) return parts_.open_source(spec);
+    auto source = std::make_unique<RetryingSource>(
+        [this, spec] { return parts_.open_source(spec); }, *parts_.clock);
+    return source;
+  }
+
+  void AttachConfigured() {
+    for (const ConfiguredDisplay& display : config_.displays()) {
+      auto attached = AttachOne(display);
+      if (!attached.ok()) {
+        log_.Error(display.display_id(),
+                   absl::StrCat("can't be attached: ", attached.status().message()));
+        continue;
+      }
+      const std::string state(DisplayStateName(attached->state.state));
+      if (attached->state.reason.empty()) {
+        log_.Info(display.display_id(), absl::StrCat("attached, ", state));
+      } else {
+        log_.Warning(display.display_id(),
+                     absl::StrCat("attached, ", state, ": ", attached->state.reason));
+      }
+    }
+  }
+
+  absl::StatusOr<DisplaySnapshot> AttachOne(const ConfiguredDisplay& display) {
+    auto spec = ToSpec(display.source());
+    if (!spec.ok()) return spec.status();
+    return registry_->Attach({display.display_id(), *spec, "", true});
+  }
+
+  absl::Status Listen() {
     // Both are switches of the process, not of a builder.
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
     SetServerOptions(builder);
     ListenAddresses listen;
-    if (auto status = listen.AddTo(builder, config); !status.ok()) return status;
-    builder.RegisterService(&host_service_);
+    if (auto status = listen.AddTo(builder, config_); !status.ok()) return status;
+    builder.RegisterService(host_service_.get());
+    builder.RegisterService(display_service_.get());
+    viewer_service_->AddTo(builder);
     {
       const OwnerOnlyFiles guard;
       server_ = builder.BuildAndStart();
     }
     if (server_ == nullptr) return listen.BindError();
+    viewer_service_->Serve();
     addresses_ = listen.Bound();
     for (const BoundAddress& address : addresses_) {
       log_.Info("", absl::StrCat("listening on ", address.target, address.tls ? " (TLS)" : ""));
     }
+    WarnOfPlainText();
     return absl::OkStatus();
   }
 
-  void Drain() {
-    const std::lock_guard lock(drain_mutex_);
-    if (drained_ || server_ == nullptr) return;
-    drained_ = true;
-    log_.Info("", "draining");
+  void WarnOfPlainText() {
+    for (const config::v1::Listener& listener : config_.listeners()) {
+      if (listener.has_tls() || !listener.allow_plain_text_off_loopback()) continue;
+      log_.Warning("", absl::StrCat("plain text on ", listener.address(),
+                                    ": everyone on that network can see and control the displays"));
+    }
+  }
+
+  void DrainServer() {
+    log_.Info("", "draining: saying goodbye to all streams");
     if (auto* health = server_->GetHealthCheckService()) health->SetServingStatus(false);
+    Goodbye goodbye;
+    goodbye.reason = Goodbye::Reason::kDraining;
+    goodbye.message = "the server is shutting down";
+    goodbye.retry_after_ms = kDrainRetryAfterMs;
+    registry_->Drain(goodbye);
+    viewer_service_->BeginDrain();
     server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(kDrainMaxSeconds));
     log_.Info("", "stopped");
   }
 
-  const std::vector<BoundAddress>& addresses() const { return addresses_; }
-
- private:
-  static GrpcHostService::Options HostOptions(const config::v1::ServerConfig& config) {
-    return {config.limits().displays_max(),
-            config.limits().viewers_per_display_max(),
-            !config.hand_over_socket_path().empty(),
-            {}};
-  }
-
+  const ServerConfig config_;
   const Logger& log_;
-  GrpcHostService host_service_;
+  Parts parts_;
+  const WallClock wall_;
+  GrpcEventCodec codec_;
+  bool starting_ = true;
+  std::unique_ptr<HandOverServer> hand_over_;
+  std::unique_ptr<Registry> registry_;
+  std::unique_ptr<GrpcHostService> host_service_;
+  std::unique_ptr<GrpcDisplayService> display_service_;
+  std::unique_ptr<GrpcViewerService> viewer_service_;
   std::unique_ptr<grpc::Server> server_;
   std::vector<BoundAddress> addresses_;
   std::mutex drain_mutex_;
   bool drained_ = false;
 };
 
-absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const config::v1::ServerConfig& config,
-                                                      const Logger& log, const Parts& parts) {
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const ServerConfig& config, const Logger& log,
+                                                      const Parts& parts) {
   auto impl = std::make_unique<Impl>(config, log, parts);
-  if (auto status = impl->Start(config); !status.ok()) return status;
+  if (auto status = impl->Start(); !status.ok()) return status;
   return std::make_unique<Daemon>(std::move(impl));
 }
 
-absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const config::v1::ServerConfig& config,
+absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(const ServerConfig& config,
                                                       const Logger& log) {
   return Start(config, log, Parts());
 }
 
 Daemon::Daemon(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Daemon::~Daemon() {
-  impl_->Drain();
-}
+Daemon::~Daemon() = default;
 const std::vector<BoundAddress>& Daemon::addresses() const {
   return impl_->addresses();
 }

@@ -6,6 +6,7 @@
 
 #include "absl/status/statusor.h"
 #include "planecast/config/v1/server_config.pb.h"
+#include "service/core/registry.h"
 #include "service/listen.h"
 #include "service/log.h"
 #include "vfio/clock.h"
@@ -17,7 +18,12 @@ class Daemon {
  public:
   /// What a test may replace; the defaults are what ships.
   struct Parts {
+    /// Must outlive the daemon.
     Clock* clock = &MonotonicClock();
+    /// Opens devices; null means as source_factory.h does.
+    SourceFactory open_source;
+    /// Makes encoders; null means as the config says.
+    EncoderFactory make_encoder;
   };
 
   /// Binds every address, attaches what is configured and serves. `config` must come from
