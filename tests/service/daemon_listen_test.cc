@@ -1,0 +1,272 @@
+// How a whole daemon can be reached: sockets, TLS, health, reflection.
+#include <gmock/gmock.h>
+#include <grpcpp/generic/generic_stub.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <fstream>
+#include <string>
+
+#include "tests/service/daemon_testing.h"
+#include "tests/service/test_certificates.h"
+
+namespace planecast::testing {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
+using ::testing::Not;
+
+class DaemonListenTest : public DaemonTest {
+ protected:
+  grpc::Status HostInfo(const std::string& target,
+                        const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
+    Connect(grpc::CreateChannel(target, credentials));
+    CallContext context;
+    v1::GetHostInfoResponse response;
+    return host_->GetHostInfo(&context, {}, &response);
+  }
+  std::string Write(const std::string& name, const std::string& text) {
+    const std::string path = dir_.path() + "/" + name;
+    std::ofstream(path) << text;
+    return path;
+  }
+  /// A listener with TLS on a free port; `client_ca` may be empty.
+  std::string TlsListener(const TestCertificate& server, const std::string& client_ca = "") {
+    std::string text = " listeners { address: \"127.0.0.1:0\" tls { certificate_path: \"" +
+                       Write("cert.pem", server.certificate) + "\" private_key_path: \"" +
+                       Write("key.pem", server.key) + "\"";
+    if (!client_ca.empty()) {
+      text += " client_ca_path: \"" + Write("client_ca.pem", client_ca) + "\"";
+    }
+    return text + " } }";
+  }
+  std::string TlsTarget() const { return daemon_->addresses().at(2).target; }
+};
+
+std::shared_ptr<grpc::ChannelCredentials> TlsClient(const TestCertificate& ca,
+                                                    const TestCertificate& client = {}) {
+  grpc::SslCredentialsOptions options;
+  options.pem_root_certs = ca.certificate;
+  options.pem_cert_chain = client.certificate;
+  options.pem_private_key = client.key;
+  return grpc::SslCredentials(options);
+}
+
+TEST_F(DaemonListenTest, TheUnixSocketIsItsOwnersAlone) {
+  Start();
+  struct stat info {};
+  ASSERT_EQ(stat(SocketPath().c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600U);
+  EXPECT_TRUE(HostInfo("unix:" + SocketPath(), grpc::InsecureChannelCredentials()).ok());
+  daemon_.reset();
+  EXPECT_NE(stat(SocketPath().c_str(), &info), 0);
+}
+
+TEST_F(DaemonListenTest, AFreePortIsChosenAndLogged) {
+  Start();
+  const auto& addresses = daemon_->addresses();
+  ASSERT_EQ(addresses.size(), 2U);
+  EXPECT_EQ(addresses[0].target, "unix:" + SocketPath());
+  EXPECT_GT(addresses[1].port, 0);
+  EXPECT_EQ(addresses[1].target, "127.0.0.1:" + std::to_string(addresses[1].port));
+  EXPECT_THAT(log_.Text(), HasSubstr("listening on " + addresses[1].target + "\n"));
+}
+
+TEST_F(DaemonListenTest, ASocketInUseIsLeftAlone) {
+  Start();
+  LogFile log(dir_.path() + "/log2");
+  auto config = ParseConfig("socket_path: \"" + SocketPath() + "\"", "test");
+  ASSERT_TRUE(config.ok());
+  auto second = Daemon::Start(*config, log.logger(), parts_);
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_TRUE(HostInfo("unix:" + SocketPath(), grpc::InsecureChannelCredentials()).ok());
+}
+
+TEST_F(DaemonListenTest, AStaleSocketIsReplaced) {
+  {
+    const Fd fd(KernelSys(), socket(AF_UNIX, SOCK_STREAM, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const std::string path = SocketPath();
+    std::copy(path.begin(), path.end(), address.sun_path);
+    ASSERT_EQ(bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  }
+  Start();
+  EXPECT_TRUE(HostInfo("unix:" + SocketPath(), grpc::InsecureChannelCredentials()).ok());
+}
+
+TEST_F(DaemonListenTest, AFileInTheSocketsPlaceIsNotRemoved) {
+  std::ofstream(SocketPath()) << "precious";
+  EXPECT_EQ(TryStart().code(), absl::StatusCode::kFailedPrecondition);
+  std::string text;
+  std::ifstream(SocketPath()) >> text;
+  EXPECT_EQ(text, "precious");
+}
+
+TEST_F(DaemonListenTest, APortInUseIsNotShared) {
+  Start();
+  auto config =
+      ParseConfig("socket_path: \"" + dir_.path() + "/other.sock\" listeners { address: \"" +
+                      daemon_->addresses()[1].target + "\" }",
+                  "test");
+  ASSERT_TRUE(config.ok());
+  auto second = Daemon::Start(*config, log_.logger(), parts_);
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr(daemon_->addresses()[1].target));
+}
+
+TEST_F(DaemonListenTest, PlainTextOffLoopbackIsRefusedAlsoAtTheLastMoment) {
+  auto config = ParseConfig(config_text_, "test");
+  ASSERT_TRUE(config.ok());
+  config->add_listeners()->set_address("0.0.0.0:0");
+  auto daemon = Daemon::Start(*config, log_.logger(), parts_);
+  EXPECT_EQ(daemon.status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(DaemonListenTest, AllowedPlainTextOffLoopbackIsSaidOutLoud) {
+  Start(" listeners { address: \"0.0.0.0:0\" allow_plain_text_off_loopback: true }");
+  EXPECT_THAT(log_.Text(), HasSubstr("warning plain text on 0.0.0.0:0"));
+}
+
+TEST_F(DaemonListenTest, TlsServesWhoTrustsTheCa) {
+  const TestCertificate ca = MakeCa("ca");
+  Start(TlsListener(MakeLeaf("server", ca)));
+  EXPECT_TRUE(daemon_->addresses().at(2).tls);
+  const grpc::Status status = HostInfo(TlsTarget(), TlsClient(ca));
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(HostInfo(TlsTarget(), TlsClient(MakeCa("other"))).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(HostInfo(TlsTarget(), grpc::InsecureChannelCredentials()).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(DaemonListenTest, WithAClientCaOnlyItsClientsAreServed) {
+  const TestCertificate ca = MakeCa("ca");
+  const TestCertificate client_ca = MakeCa("client ca");
+  Start(TlsListener(MakeLeaf("server", ca), client_ca.certificate));
+  const grpc::Status status = HostInfo(TlsTarget(), TlsClient(ca, MakeLeaf("client", client_ca)));
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(HostInfo(TlsTarget(), TlsClient(ca)).error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(HostInfo(TlsTarget(), TlsClient(ca, MakeLeaf("client", MakeCa("other")))).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST_F(DaemonListenTest, UnusableTlsFilesAreNamed) {
+  const TestCertificate ca = MakeCa("ca");
+  const TestCertificate server = MakeLeaf("server", ca);
+  const std::string listener = TlsListener(server);
+  std::ofstream(dir_.path() + "/key.pem") << "garbage";
+  absl::Status status = TryStart(listener);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("private key " + dir_.path() + "/key.pem"));
+
+  std::ofstream(dir_.path() + "/key.pem") << MakeLeaf("other", ca).key;
+  status = TryStart(listener);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("do not belong together"));
+
+  std::filesystem::remove(dir_.path() + "/cert.pem");
+  status = TryStart(listener);
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("/cert.pem"));
+}
+
+/// A call of a service whose stubs Debian does not ship: bytes in, bytes out.
+class RawCall {
+ public:
+  RawCall(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
+          const std::string& request)
+      : stub_(channel), call_(stub_.PrepareCall(&context_, method, &queue_)) {
+    call_->StartCall(this);
+    EXPECT_TRUE(Await());
+    const grpc::Slice slice(request);
+    call_->Write(grpc::ByteBuffer(&slice, 1), this);
+    EXPECT_TRUE(Await());
+    call_->WritesDone(this);
+    EXPECT_TRUE(Await());
+  }
+  ~RawCall() {
+    context_.TryCancel();
+    grpc::Status status;
+    call_->Finish(&status, this);
+    Await();
+    queue_.Shutdown();
+    while (Await()) {
+    }
+  }
+  RawCall(const RawCall&) = delete;
+  RawCall& operator=(const RawCall&) = delete;
+
+  std::string Read() {
+    grpc::ByteBuffer bytes;
+    call_->Read(&bytes, this);
+    if (!Await()) return "<end>";
+    grpc::Slice slice;
+    EXPECT_TRUE(bytes.TrySingleSlice(&slice).ok() || bytes.DumpToSingleSlice(&slice).ok());
+    return {slice.begin(), slice.end()};
+  }
+
+ private:
+  bool Await() {
+    void* tag = nullptr;
+    bool ok = false;
+    return queue_.Next(&tag, &ok) && ok;
+  }
+
+  CallContext context_;
+  grpc::CompletionQueue queue_;
+  grpc::GenericStub stub_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
+};
+
+// grpc.health.v1.HealthCheckResponse { status: ... }
+constexpr const char* kServing = "\x08\x01";
+constexpr const char* kNotServing = "\x08\x02";
+
+TEST_F(DaemonListenTest, HealthSaysServingAndThenThatItDrains) {
+  Start();
+  std::thread drain;
+  {
+    RawCall watch(channel_, "/grpc.health.v1.Health/Watch", "");
+    EXPECT_EQ(watch.Read(), kServing);
+    drain = std::thread([this] { daemon_->Drain(); });
+    EXPECT_EQ(watch.Read(), kNotServing);
+  }
+  drain.join();
+}
+
+TEST_F(DaemonListenTest, ReflectionListsTheServices) {
+  Start();
+  // ServerReflectionRequest { list_services: "*" }
+  RawCall call(channel_, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+               "\x3a\x01*");
+  const std::string services = call.Read();
+  for (const char* service : {"planecast.v1.HostService", "planecast.v1.DisplayService",
+                              "planecast.v1.ViewerService", "grpc.health.v1.Health"}) {
+    EXPECT_THAT(services, HasSubstr(service));
+  }
+}
+
+TEST_F(DaemonListenTest, AnOversizedRequestIsRefused) {
+  Start();
+  v1::AttachDisplayRequest request = FakeRequest("a");
+  request.set_request_id(std::string(100'000, 'x'));
+  EXPECT_EQ(Attach(request).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+}
+
+TEST_F(DaemonListenTest, DrainIsIdempotentAndClosesTheDoor) {
+  Start();
+  daemon_->Drain();
+  daemon_->Drain();
+  CallContext context;
+  v1::GetHostInfoResponse response;
+  EXPECT_EQ(host_->GetHostInfo(&context, {}, &response).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+}
+
+}  // namespace
+}  // namespace planecast::testing
