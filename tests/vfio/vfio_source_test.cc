@@ -437,7 +437,7 @@ INSTANTIATE_TEST_SUITE_P(Dialects, DraftDialectTest,
                          testing::Values(std::pair{FakeDialect::kV15, AbiDialect::kV15},
                                          std::pair{FakeDialect::kV1, AbiDialect::kV1}));
 
-TEST(DraftDialectTest, TheWrongDialectIsAnErrorAndNeverStdin) {
+TEST(WrongDialectTest, TheWrongDialectIsAnErrorAndNeverStdin) {
   TestSource test({.profile = FakeProfile::kIdeal, .dialect = FakeDialect::kV15},
                   {.dialect = AbiDialect::kFinal});
   if (!test.status().ok()) return;
