@@ -162,7 +162,7 @@ TEST(Scene, DesktopShowsAllCursorShapes) {
 }
 
 TEST(Scene, HotspotsLieOnTheirPictures) {
-  for (const CursorShape shape : {CursorShape::kArrow, CursorShape::kIbeam, CursorShape::kHand}) {
+  for (const SceneCursorShape shape : {SceneCursorShape::kArrow, SceneCursorShape::kIbeam, SceneCursorShape::kHand}) {
     const CursorHotspot hot = CursorShapeHotspot(shape);
     EXPECT_GT(CursorShapePixels(shape)[static_cast<size_t>(hot.y_px) * 64 + hot.x_px] >> 24, 200U);
     for (const uint32_t pixel : CursorShapePixels(shape)) {

@@ -68,20 +68,20 @@ float HandDistance(Point p) {
                    DistanceToCapsule(p, {13, 21}, {17.4F, 21}, 5.4F)});
 }
 
-float DistanceOf(CursorShape shape, Point p) {
+float DistanceOf(SceneCursorShape shape, Point p) {
   switch (shape) {
-    case CursorShape::kArrow:
+    case SceneCursorShape::kArrow:
       return ArrowDistance(p);
-    case CursorShape::kIbeam:
+    case SceneCursorShape::kIbeam:
       return IbeamDistance(p);
-    case CursorShape::kHand:
+    case SceneCursorShape::kHand:
       return HandDistance(p);
   }
   return 0;
 }
 
 /// White with a dark outline, so that it shows on everything.
-Pixels Draw(CursorShape shape) {
+Pixels Draw(SceneCursorShape shape) {
   Pixels pixels{};
   for (int y = 0; y < kSide; ++y) {
     for (int x = 0; x < kSide; ++x) {
@@ -99,19 +99,20 @@ Pixels Draw(CursorShape shape) {
 
 }  // namespace
 
-std::span<const uint32_t> CursorShapePixels(CursorShape shape) {
-  static const std::array<Pixels, 3> kShapes = {
-      Draw(CursorShape::kArrow), Draw(CursorShape::kIbeam), Draw(CursorShape::kHand)};
+std::span<const uint32_t> CursorShapePixels(SceneCursorShape shape) {
+  static const std::array<Pixels, 3> kShapes = {Draw(SceneCursorShape::kArrow),
+                                                Draw(SceneCursorShape::kIbeam),
+                                                Draw(SceneCursorShape::kHand)};
   return kShapes.at(static_cast<size_t>(shape));
 }
 
-CursorHotspot CursorShapeHotspot(CursorShape shape) {
+CursorHotspot CursorShapeHotspot(SceneCursorShape shape) {
   switch (shape) {
-    case CursorShape::kArrow:
+    case SceneCursorShape::kArrow:
       return {.x_px = 2, .y_px = 2};
-    case CursorShape::kIbeam:
+    case SceneCursorShape::kIbeam:
       return {.x_px = 10, .y_px = 14};
-    case CursorShape::kHand:
+    case SceneCursorShape::kHand:
       return {.x_px = 10, .y_px = 4};
   }
   return {};

@@ -81,7 +81,7 @@ class SceneRunner {
   /// The picture in XRGB8888, for guests that draw in something else.
   std::vector<uint32_t> shadow_;
   std::optional<uint64_t> shadow_frame_;
-  std::optional<CursorShape> cursor_shape_;
+  std::optional<SceneCursorShape> cursor_shape_;
   bool cursor_visible_ = false;
 };
 

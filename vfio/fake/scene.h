@@ -52,16 +52,16 @@ struct SceneRect {
   friend bool operator==(const SceneRect&, const SceneRect&) = default;
 };
 
-enum class CursorShape { kArrow, kIbeam, kHand };
+enum class SceneCursorShape { kArrow, kIbeam, kHand };
 
 /// 64x64, premultiplied ARGB8888.
 inline constexpr uint32_t kSceneCursorSizePx = 64;
-std::span<const uint32_t> CursorShapePixels(CursorShape shape);
+std::span<const uint32_t> CursorShapePixels(SceneCursorShape shape);
 struct CursorHotspot {
   int32_t x_px = 0;
   int32_t y_px = 0;
 };
-CursorHotspot CursorShapeHotspot(CursorShape shape);
+CursorHotspot CursorShapeHotspot(SceneCursorShape shape);
 
 struct SceneOptions {
   SceneKind kind = SceneKind::kDesktop;
@@ -83,7 +83,7 @@ struct SceneState {
   /// The frame is painted over the one before, in the buffer on screen.
   bool in_place = false;
   bool cursor_visible = false;
-  CursorShape cursor_shape = CursorShape::kArrow;
+  SceneCursorShape cursor_shape = SceneCursorShape::kArrow;
   /// Corner of the image, i.e. the pointer's position minus the hot-spot; may be negative.
   int32_t cursor_x_px = 0;
   int32_t cursor_y_px = 0;

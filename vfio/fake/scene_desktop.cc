@@ -137,9 +137,9 @@ void DesktopScene::DescribeFrame(uint64_t frame, SceneState& state) const {
   const bool on_note = Contains(NoteRectAt(frame), pointer);
   state.cursor_visible = true;
   if (on_note && t >= kGrabS && t < kDropS) {
-    state.cursor_shape = CursorShape::kHand;
+    state.cursor_shape = SceneCursorShape::kHand;
   } else if (!on_note && Contains(TextRect(), pointer)) {
-    state.cursor_shape = CursorShape::kIbeam;
+    state.cursor_shape = SceneCursorShape::kIbeam;
   }
   const CursorHotspot hotspot = CursorShapeHotspot(state.cursor_shape);
   state.cursor_x_px = pointer.first - hotspot.x_px;
