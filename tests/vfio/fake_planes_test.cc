@@ -9,14 +9,6 @@
 namespace planecast {
 namespace {
 
-INSTANTIATE_TEST_SUITE_P(, AnyProfile, testing::ValuesIn(kFakeProfiles), ProfileParamName);
-INSTANTIATE_TEST_SUITE_P(, RegionProfile, testing::Values(FakeProfile::kMdpy, FakeProfile::kNvidia),
-                         ProfileParamName);
-INSTANTIATE_TEST_SUITE_P(, DmabufProfile,
-                         testing::Values(FakeProfile::kIdeal, FakeProfile::kGvt,
-                                         FakeProfile::kMbochs),
-                         ProfileParamName);
-
 TEST_P(AnyProfile, B01_QueryNeedsAnArgszOfSixty) {
   TestDevice device(GetParam());
   device.SetMode(640, 480);

@@ -338,7 +338,8 @@ TEST(FakeSource, PlaysByItself) {
   uint32_t newest = 0;
   while (newest < 10 && clock.NowNs() < deadline_ns) {
     std::vector<pollfd> waits;
-    for (const int fd : (*source)->wait_fds()) waits.push_back({.fd = fd, .events = POLLIN, .revents = 0});
+    for (const int fd : (*source)->wait_fds())
+      waits.push_back({.fd = fd, .events = POLLIN, .revents = 0});
     poll(waits.data(), waits.size(), 1000);
     (*source)->HandleEvents(clock.NowNs());
     const PlaneLook look = (*source)->Look(clock.NowNs());
