@@ -76,7 +76,7 @@ void Display::Refresh(SnapshotCallback done) {
 
 absl::StatusOr<std::shared_ptr<Viewer>> Display::AddViewer(std::string viewer_id,
                                                            const ViewerOptions& options) {
-  const absl::Status valid = ValidateViewerLimits(options.limits);
+  absl::Status valid = ValidateViewerLimits(options.limits);
   if (!valid.ok()) return valid;
   const std::lock_guard<std::mutex> lock(mutex_);
   if (stopping_ || !accepting_) {
@@ -110,7 +110,7 @@ void Display::GetPicture(bool exclude_cursor, int64_t deadline_ns, PictureCallba
     error = RequestErrorLocked(pictures_pending_);
     if (error.ok()) {
       ++pictures_pending_;
-      auto counted = [this, done](absl::StatusOr<Picture> picture) {
+      auto counted = [this, done = std::move(done)](absl::StatusOr<Picture> picture) {
         {
           const std::lock_guard<std::mutex> counting(mutex_);
           --pictures_pending_;

@@ -49,7 +49,7 @@ absl::StatusOr<std::string> DisplayIdFromName(std::string_view name) {
         "display name ", Quote(name), " is malformed: write displays/ and the display's id"));
   }
   const std::string_view id = name.substr(kCollection.size());
-  const absl::Status valid = ValidateDisplayId(id);
+  absl::Status valid = ValidateDisplayId(id);
   if (!valid.ok()) return valid;
   return std::string(id);
 }

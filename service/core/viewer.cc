@@ -133,7 +133,7 @@ void Viewer::RequestKeyFrame() {
 }
 
 absl::Status Viewer::SetLimits(const ViewerLimits& limits) {
-  const absl::Status valid = ValidateViewerLimits(limits);
+  absl::Status valid = ValidateViewerLimits(limits);
   if (!valid.ok()) return valid;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -312,7 +312,7 @@ void Viewer::OfferStats(StreamStats display_stats) {
     display_stats.encoded_to_written = encoded_to_written_.Take();
     display_stats.encoded_to_acknowledged = encoded_to_acknowledged_.Take();
     display_stats.unacknowledged = static_cast<int>(unacknowledged_.size());
-    stats_ = MakeEvent(std::move(display_stats), nullptr);
+    stats_ = MakeEvent(display_stats, nullptr);
     due = DueNotifyLocked();
   }
   Call(due);
