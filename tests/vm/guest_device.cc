@@ -222,6 +222,15 @@ absl::Status GuestDevice::Paint(uint32_t seed, uint16_t code) {
   return PaintAtLine(seed, code, line_);
 }
 
+absl::Status GuestDevice::Fill(uint8_t value) {
+  const uint64_t stride_bytes = uint64_t{width_px_} * kBytesPerPixel;
+  const uint64_t begin = line_ * stride_bytes;
+  const uint64_t size = height_px_ * stride_bytes;
+  if (begin + size > memory_bytes_) return absl::OutOfRangeError("beyond video memory");
+  memset(static_cast<uint8_t*>(memory_) + begin, value, size);
+  return absl::OkStatus();
+}
+
 absl::Status GuestDevice::Flip(uint32_t seed, uint16_t code) {
   const uint32_t lines_max =
       width_px_ == 0 ? 0 : static_cast<uint32_t>(memory_bytes_ / kBytesPerPixel / width_px_);

@@ -59,6 +59,8 @@ class GuestDevice {
 
   /// Paints a pattern into what is on screen now.
   absl::Status Paint(uint32_t seed, uint16_t code);
+  /// Fills what is on screen now with one byte value.
+  absl::Status Fill(uint8_t value);
   /// Paints a pattern into memory that is not on screen and then pans to it.
   absl::Status Flip(uint32_t seed, uint16_t code);
 

@@ -9,9 +9,7 @@ bin=$(cd "$1/bin" && pwd)
 vm=$(dirname "$(dirname "$bin")")/vm
 
 "$here/build.sh" "$vm"
-programs=("$bin"/{vm_guest_role,vm_contract})
-[ ! -x "$bin/planecastd" ] || programs+=("$bin/planecastd")
-"$here/payload.sh" "$vm/payload" "${programs[@]}"
+"$here/payload.sh" "$vm/payload" "$bin"/{vm_guest_role,vm_contract,planecastd}
 mkdir -p "$vm/out"
 started=$SECONDS
 status=0
