@@ -60,6 +60,10 @@ PLANECAST_VM_CONTROL=$run/control PLANECAST_VM_SERVER=127.0.0.1:$port \
 vm_status=0
 wait "$qemu_pid" || vm_status=$?
 qemu_pid=
+if [ $status -ne 0 ]; then
+  echo "--- the VM's console, its end"
+  tail -n 15 "$logs/console.log"
+fi
 # 3 is the status that init writes to isa-debug-exit, by way of 2 * 1 + 1.
 if [ $status -eq 0 ] && ! { [ $vm_status -eq 3 ] && grep -q '^init: exit status 0' "$logs/console.log"; }
 then
