@@ -305,9 +305,9 @@ absl::StatusOr<std::shared_ptr<const PlaneBuffer>> VfioPlaneSource::Fetch(Answer
     const uint32_t key = answer.info.region_index_or_dmabuf_id;
     buffer = is_dmabuf() ? cache_.Get(key, *layout) : regions_.Get(key, *layout);
     if (buffer.ok() || !absl::IsUnavailable(buffer.status())) return buffer;
-    Answer again = Query(abi::kPlaneTypePrimary);
+    const Answer again = Query(abi::kPlaneTypePrimary);
     if (again.result < 0 || again.info.is_empty()) return buffer;
-    answer = std::move(again);
+    answer = again;
   }
   return buffer;
 }
