@@ -139,6 +139,16 @@ std::string Slurp(const std::string& path) {
   return text.str();
 }
 
+TEST(ClientTest, TakesLargeSnapshots) {
+  MockServer server;
+  v1::GetSnapshotResponse snapshot;
+  snapshot.set_png(std::string(20 << 20, 'x'));
+  server.SetSnapshot(snapshot);
+  const auto received = ConnectTo(server.address())->GetSnapshot("desk");
+  ASSERT_TRUE(received.ok()) << received.status();
+  EXPECT_EQ(received->png().size(), snapshot.png().size());
+}
+
 class ClientTlsTest : public ::testing::Test {
  protected:
   ClientTlsTest() {
