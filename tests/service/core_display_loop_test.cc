@@ -346,7 +346,8 @@ TEST_F(DisplayLoopTest, APictureIsTakenWithoutViewersAndWithTheCursor) {
 TEST_F(DisplayLoopTest, WithoutAPictureThePictureRequestSaysWhy) {
   h_.source->look = LookWithout(PlaneLook::Primary::kBlanked);
   absl::Status answer;
-  h_.loop().AddPicture({false, kNever, [&](absl::StatusOr<Picture> p) { answer = p.status(); }});
+  h_.loop().AddPicture(
+      {false, kNever, [&](const absl::StatusOr<Picture>& p) { answer = p.status(); }});
   h_.Step();
   EXPECT_EQ(answer.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_NE(std::string(answer.message()).find("BLANKED"), std::string::npos);
@@ -356,7 +357,8 @@ TEST_F(DisplayLoopTest, APictureOfMemoryWithoutCpuPathSaysWhy) {
   h_.source->look =
       LookWithFrame(MakeBuffer(64, 64, absl::FailedPreconditionError("needs a GPU import")));
   absl::Status answer;
-  h_.loop().AddPicture({false, kNever, [&](absl::StatusOr<Picture> p) { answer = p.status(); }});
+  h_.loop().AddPicture(
+      {false, kNever, [&](const absl::StatusOr<Picture>& p) { answer = p.status(); }});
   h_.Step();
   EXPECT_EQ(answer, absl::FailedPreconditionError("needs a GPU import"));
 }
@@ -365,7 +367,7 @@ TEST_F(DisplayLoopTest, APictureWaitsForPassingErrorsUntilItsDeadline) {
   h_.Step();
   h_.source->look = LookWithout(PlaneLook::Primary::kTransient);
   std::vector<absl::Status> answers;
-  const auto keep = [&](absl::StatusOr<Picture> p) { answers.push_back(p.status()); };
+  const auto keep = [&](const absl::StatusOr<Picture>& p) { answers.push_back(p.status()); };
   h_.loop().AddPicture({false, h_.clock.NowNs() + 3 * kTransientRetryNs, keep});
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(h_.Step(), h_.clock.NowNs() + kTransientRetryNs);
@@ -396,7 +398,7 @@ TEST_F(DisplayLoopTest, CloseSaysGoodbyeAnswersAndLetsGoOfEverything) {
   absl::Status picture;
   absl::Status mode;
   bool refreshed = false;
-  h_.loop().AddPicture({false, 0, [&](absl::StatusOr<Picture> p) { picture = p.status(); }});
+  h_.loop().AddPicture({false, 0, [&](const absl::StatusOr<Picture>& p) { picture = p.status(); }});
   h_.loop().AddMode({64, 64, [&](absl::Status status) { mode = status; }});
   h_.loop().AddRefresh([&](const DisplaySnapshot&) { refreshed = true; });
   h_.loop().Close(Goodbye{Goodbye::Reason::kDetached, "bye", -1});

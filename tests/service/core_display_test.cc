@@ -182,7 +182,7 @@ TEST_F(DisplayTest, AfterStopEverythingIsRefusedOrAnswered) {
   EXPECT_EQ(display->AddViewer("v", {}).status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(Refresh(*display).state.state, DisplayState::kDetaching);
   absl::Status picture;
-  display->GetPicture(false, 0, [&](absl::StatusOr<Picture> p) { picture = p.status(); });
+  display->GetPicture(false, 0, [&](const absl::StatusOr<Picture>& p) { picture = p.status(); });
   EXPECT_EQ(picture.code(), absl::StatusCode::kUnavailable);
   absl::Status mode;
   display->SetMode(64, 64, [&](absl::Status status) { mode = std::move(status); });
@@ -225,7 +225,7 @@ TEST_F(DisplayTest, GivesPicturesToManyAtOnceAndRefusesTooMany) {
   std::promise<void> all;
   for (int i = 0; i < 200; ++i) {
     display->GetPicture(false, MonotonicClock().NowNs() + 60 * kSecond,
-                        [&](absl::StatusOr<Picture> picture) {
+                        [&](const absl::StatusOr<Picture>& picture) {
                           if (picture.ok()) ++good;
                           if (absl::IsResourceExhausted(picture.status())) ++exhausted;
                           if (--left == 0) all.set_value();

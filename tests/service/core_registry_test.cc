@@ -204,10 +204,12 @@ TEST_F(RegistryTest, RefusesForeignPageTokensAndNegativeSizes) {
 
 TEST_F(RegistryTest, GetAndOthersSayNotFound) {
   absl::Status get;
-  registry().Get("a", [&](absl::StatusOr<DisplaySnapshot> display) { get = display.status(); });
+  registry().Get("a",
+                 [&](const absl::StatusOr<DisplaySnapshot>& display) { get = display.status(); });
   EXPECT_EQ(get.code(), absl::StatusCode::kNotFound);
   absl::Status picture;
-  registry().GetPicture("a", false, 0, [&](absl::StatusOr<Picture> p) { picture = p.status(); });
+  registry().GetPicture("a", false, 0,
+                        [&](const absl::StatusOr<Picture>& p) { picture = p.status(); });
   EXPECT_EQ(picture.code(), absl::StatusCode::kNotFound);
   absl::Status mode;
   registry().SetMode("a", 64, 64, [&](absl::Status status) { mode = std::move(status); });
