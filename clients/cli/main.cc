@@ -23,6 +23,9 @@ bool IsTerminal(int fd) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // What gRPC would log, our errors say better.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
+
   // All threads inherit the mask, so that one thread, which waits for them, gets the signals.
   sigset_t signals;
   sigemptyset(&signals);
