@@ -12,7 +12,6 @@ namespace planecast {
 namespace {
 
 constexpr size_t kPageSize = 2;
-constexpr int kQueueTimeoutMs = 100;
 
 grpc::Status NoSuchDisplay(const std::string& name) {
   return {grpc::StatusCode::NOT_FOUND,
@@ -50,9 +49,6 @@ void MockServer::StartServing() {
   grpc::ServerBuilder builder;
   int port = 0;
   builder.AddListeningPort(address_, credentials_, &port);
-  // In one process with its client, gRPC 1.51's sync server may forget to poll during a message of
-  // several MB until its queue times out, after ten seconds by default.
-  builder.SetSyncServerOption(grpc::ServerBuilder::CQ_TIMEOUT_MSEC, kQueueTimeoutMs);
   builder.RegisterService(static_cast<v1::HostService::Service*>(this));
   builder.RegisterService(static_cast<v1::DisplayService::Service*>(this));
   builder.RegisterService(static_cast<v1::ViewerService::Service*>(this));

@@ -332,7 +332,7 @@ TEST_F(StreamTest, KeepsChangedLimitsAcrossAReconnect) {
 
 TEST_F(StreamTest, TakesUnitsBeyondGrpcsDefaultLimit) {
   server_.AddStreamScript([](const v1::StreamStart&, ServerStream& stream) {
-    stream.Write(UnitEvent(1, true, std::string(9 << 20, 'x')));
+    stream.Write(UnitEvent(1, true, std::string(5 << 20, 'x')));
     ReadToEnd(stream);
     return grpc::Status::OK;
   });
