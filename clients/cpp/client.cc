@@ -254,7 +254,8 @@ absl::StatusOr<v1::GetSnapshotResponse> Client::GetSnapshot(std::string_view dis
 }
 
 absl::Status Client::WatchDisplays(
-    std::stop_token stop, const std::function<bool(const v1::WatchDisplaysResponse&)>& on_event) {
+    const std::stop_token& stop,
+    const std::function<bool(const v1::WatchDisplaysResponse&)>& on_event) {
   grpc::ClientContext context;
   const std::unique_ptr<grpc::ClientReader<v1::WatchDisplaysResponse>> call =
       impl_->displays->WatchDisplays(&context, v1::WatchDisplaysRequest());
