@@ -346,6 +346,7 @@ void Registry::OnChange(uint64_t generation, const DisplaySnapshot& snapshot) {
     for (const auto& watch : watches_) notifies.push_back(watch->OnDisplay(snapshot));
   }
   CallAll(notifies);
+  if (options_.on_display != nullptr) options_.on_display(snapshot);
 }
 
 void Registry::RemoveEntry(std::string_view id, uint64_t generation) {

@@ -38,6 +38,9 @@ struct RegistryOptions {
   /// Required.
   SourceFactory open_source;
   int displays_max = 64;
+  /// Called with each change of each display, by its thread and without locks held; must not block.
+  /// May be null. The last call for a display has kDetaching.
+  std::function<void(const DisplaySnapshot&)> on_display;
 };
 
 struct AttachRequest {
