@@ -21,6 +21,7 @@
 #include "service/proto_convert.h"
 #include "service/retrying_source.h"
 #include "service/source_factory.h"
+#include "service/state_log.h"
 #include "service/unix_socket.h"
 #include "service/wall_clock.h"
 
@@ -78,7 +79,12 @@ EncoderFactory MakeEncoderFactory(const std::string& id, Clock& clock) {
 class Daemon::Impl {
  public:
   Impl(const ServerConfig& config, const Logger& log, Parts parts)
-      : config_(config), log_(log), parts_(std::move(parts)), wall_(*parts_.clock), codec_(wall_) {}
+      : config_(config),
+        log_(log),
+        parts_(std::move(parts)),
+        wall_(*parts_.clock),
+        codec_(wall_),
+        states_(log, *parts_.clock) {}
   ~Impl() { Drain(); }
 
   absl::Status Start() {
@@ -126,6 +132,7 @@ class Daemon::Impl {
     RegistryOptions options;
     options.displays_max = config_.limits().displays_max();
     options.open_source = [this](const DisplaySpec& spec) { return OpenSource(spec); };
+    options.on_display = [this](const DisplaySnapshot& snapshot) { states_.OnDisplay(snapshot); };
     options.display.clock = parts_.clock;
     options.display.codec = &codec_;
     options.display.viewers_max = config_.limits().viewers_per_display_max();
@@ -160,13 +167,7 @@ class Daemon::Impl {
                    absl::StrCat("can't be attached: ", attached.status().message()));
         continue;
       }
-      const std::string state(DisplayStateName(attached->state.state));
-      if (attached->state.reason.empty()) {
-        log_.Info(display.display_id(), absl::StrCat("attached, ", state));
-      } else {
-        log_.Warning(display.display_id(),
-                     absl::StrCat("attached, ", state, ": ", attached->state.reason));
-      }
+      log_.Info(display.display_id(), "attached, as configured");
     }
   }
 
@@ -227,6 +228,7 @@ class Daemon::Impl {
   Parts parts_;
   const WallClock wall_;
   GrpcEventCodec codec_;
+  StateLog states_;
   bool starting_ = true;
   std::unique_ptr<HandOverServer> hand_over_;
   std::unique_ptr<Registry> registry_;

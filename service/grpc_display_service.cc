@@ -117,8 +117,7 @@ grpc::ServerUnaryReactor* GrpcDisplayService::AttachDisplay(grpc::CallbackServer
       log_.Warning(attach.display_id, absl::StrCat("attach failed: ", snapshot.status().message()));
       return snapshot.status();
     }
-    log_.Info(attach.display_id,
-              absl::StrCat("attached, ", std::string(DisplayStateName(snapshot->state.state))));
+    log_.Info(attach.display_id, "attached");
     *response->mutable_display() = ToProto(*snapshot, wall_);
     return absl::OkStatus();
   });

@@ -264,7 +264,7 @@ TEST_F(DaemonDisplaysTest, AConfiguredDisplayWithoutItsDeviceIsListedWithTheReas
   const v1::Display display = Display("conf");
   EXPECT_EQ(display.state(), v1::Display::STATE_DEVICE_ERROR);
   EXPECT_THAT(display.state_reason(), HasSubstr("there is no such device"));
-  EXPECT_THAT(log_.Text(), HasSubstr("conf: attached, DEVICE_ERROR"));
+  EXPECT_THAT(log_.Text(), HasSubstr("warning conf: DEVICE_ERROR: The device can't be opened"));
   // Who asks for the same by hand is told at once instead.
   v1::AttachDisplayRequest request = FakeRequest("other");
   request.mutable_source()->mutable_vfio_group()->set_device("x");

@@ -1,0 +1,52 @@
+#include "service/state_log.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace planecast {
+namespace {
+
+LogLevel LevelOf(DisplayState state) {
+  switch (state) {
+    case DisplayState::kUnsupportedFormat:
+    case DisplayState::kImportFailed:
+    case DisplayState::kEncoderFailed:
+    case DisplayState::kDeviceError:
+    case DisplayState::kDeviceGone:
+      return LogLevel::kWarning;
+    default:
+      return LogLevel::kInfo;
+  }
+}
+
+}  // namespace
+
+void StateLog::OnDisplay(const DisplaySnapshot& snapshot) {
+  const StateReport& report = snapshot.state;
+  const int64_t now_ns = clock_.NowNs();
+  int lines = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (report.state == DisplayState::kDetaching) {
+      entries_.erase(snapshot.id);
+      return;
+    }
+    Entry& entry = entries_[snapshot.id];
+    if (entry.state == report.state) return;
+    entry.state = report.state;
+    if (now_ns - entry.window_start_ns >= kStateLineWindowNs) {
+      entry.window_start_ns = now_ns;
+      entry.lines = 0;
+    }
+    lines = ++entry.lines;
+  }
+  if (lines > kStateLinesPerWindow + 1) return;
+  if (lines > kStateLinesPerWindow) {
+    log_.Warning(snapshot.id, "changes its state too often; no more of it for a minute");
+    return;
+  }
+  const std::string name(DisplayStateName(report.state));
+  log_.Log(LevelOf(report.state), snapshot.id,
+           report.reason.empty() ? name : absl::StrCat(name, ": ", report.reason));
+}
+
+}  // namespace planecast
