@@ -1,17 +1,20 @@
 #include "service/listen.h"
 
 #include <grpcpp/security/server_credentials.h>
+#include <netdb.h>
+#include <sys/socket.h>
 
 #include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "service/config.h"
 #include "service/unix_socket.h"
+#include "vfio/fd.h"
 
 namespace planecast {
 namespace {
@@ -31,6 +34,36 @@ absl::StatusOr<std::string> ReadPem(const char* what, const std::string& path) {
         absl::StrCat("the ", what, " ", path, " is no PEM file (no -----BEGIN line)"));
   }
   return text;
+}
+
+struct FreeAddresses {
+  void operator()(addrinfo* list) const { freeaddrinfo(list); }
+};
+
+/// Why a TCP address can't be bound, or empty if it can: gRPC only logs it.
+std::string WhyNotBound(const std::string& address) {
+  auto parts = ParseHostPort(address);
+  if (!parts.ok()) return std::string(parts.status().message());
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_PASSIVE;
+  addrinfo* found = nullptr;
+  const std::string port = std::to_string(parts->port);
+  if (const int error = getaddrinfo(parts->host.c_str(), port.c_str(), &hints, &found);
+      error != 0) {
+    return gai_strerror(error);
+  }
+  const std::unique_ptr<addrinfo, FreeAddresses> owned(found);
+  for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next) {
+    const Fd fd(KernelSys(), socket(entry->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const int reuse = 1;
+    setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
+    if (!fd.valid() || bind(fd.get(), entry->ai_addr, entry->ai_addrlen) != 0 ||
+        listen(fd.get(), 1) != 0) {
+      return std::strerror(errno);
+    }
+  }
+  return "";
 }
 
 }  // namespace
@@ -82,18 +115,15 @@ absl::Status ListenAddresses::AddTo(grpc::ServerBuilder& builder,
 }
 
 absl::Status ListenAddresses::BindError() const {
-  std::vector<std::string> failed;
   for (const Wish& wish : wishes_) {
     if (wish.port != 0) continue;
     // The builder stops at the first address that fails.
-    failed.push_back(wish.tls ? absl::StrCat(wish.address, " (with TLS)") : wish.address);
-    break;
+    std::string why = wish.is_unix ? "is its directory writable?" : WhyNotBound(wish.address);
+    if (why.empty() && wish.tls) why = "its certificate and private key do not belong together";
+    if (why.empty()) why = "try again";
+    return absl::UnavailableError(absl::StrCat("can't listen on ", wish.address, ": ", why));
   }
-  if (failed.empty()) return absl::InternalError("the gRPC server did not start");
-  return absl::UnavailableError(absl::StrCat(
-      "can't listen on ", absl::StrJoin(failed, ", "),
-      ": the address is in use, not of this host, not permitted, or its certificate and key do not "
-      "belong together"));
+  return absl::InternalError("the gRPC server did not start");
 }
 
 std::vector<BoundAddress> ListenAddresses::Bound() const {

@@ -1,7 +1,10 @@
 // planecastd.
+#include <grpc/support/log.h>
+
 #include <csignal>
 #include <cstdio>
 #include <span>
+#include <string>
 
 #include "service/config.h"
 #include "service/daemon.h"
@@ -18,6 +21,14 @@ int Fail(int code, const absl::Status& status) {
                status.message().data());
   return code;
 }
+
+/// What gRPC itself has to say, mostly handshakes that failed: one line each, like ours. What it
+/// says while the daemon starts is said better by Start's error.
+void LogOfGrpc(gpr_log_func_args* line) {
+  planecast::Logger(planecast::LogLevel::kWarning)
+      .Warning("", std::string("grpc: ") + line->message);
+}
+void NoLogOfGrpc(gpr_log_func_args* /*line*/) {}
 
 /// Blocks the signals that end the daemon; to be called before any thread is started.
 sigset_t BlockEndSignals() {
@@ -41,8 +52,11 @@ int main(int argc, char** argv) {
   if (!config.ok()) return Fail(kExitFailed, config.status());
   const sigset_t signals = BlockEndSignals();
   const planecast::Logger log(flags->log_level);
+  gpr_set_log_function(&NoLogOfGrpc);
   auto daemon = planecast::Daemon::Start(*config, log);
   if (!daemon.ok()) return Fail(kExitFailed, daemon.status());
+
+  if (flags->log_level >= planecast::LogLevel::kWarning) gpr_set_log_function(&LogOfGrpc);
 
   int signal = 0;
   sigwait(&signals, &signal);

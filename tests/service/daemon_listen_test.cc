@@ -117,7 +117,8 @@ TEST_F(DaemonListenTest, APortInUseIsNotShared) {
   ASSERT_TRUE(config.ok());
   auto second = Daemon::Start(*config, log_.logger(), parts_);
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(std::string(second.status().message()), HasSubstr(daemon_->addresses()[1].target));
+  EXPECT_THAT(std::string(second.status().message()),
+              HasSubstr(daemon_->addresses()[1].target + ": Address already in use"));
 }
 
 TEST_F(DaemonListenTest, PlainTextOffLoopbackIsRefusedAlsoAtTheLastMoment) {
