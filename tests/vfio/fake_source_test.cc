@@ -354,7 +354,7 @@ TEST(FakeSource, PlaysByItself) {
 }
 
 TEST(FakeSource, ComesAndGoes) {
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 5; ++i) {
     for (const FakeProfile profile : kFakeProfiles) {
       auto source = MakeFakeSource(Small(profile, SceneKind::kDesktop), MonotonicClock());
       ASSERT_TRUE(source.ok());

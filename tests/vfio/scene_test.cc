@@ -81,10 +81,10 @@ TEST_P(AnyScene, DrawnInPiecesEqualsDrawnAtOnce) {
 }
 
 TEST_P(AnyScene, IncrementalEqualsFull) {
-  const auto scene = Make(kind(), 800, 500, draw_cursor());
+  const auto scene = Make(kind(), 560, 400, draw_cursor());
   // Three frames behind, as with three buffers; then jumps, backwards too.
   std::vector<uint64_t> frames;
-  for (uint64_t frame = 0; frame < 500; frame += 7) frames.push_back(frame);
+  for (uint64_t frame = 0; frame < 500; frame += 23) frames.push_back(frame);
   frames.insert(frames.end(), {499, 3, 480, 210, 211, 120, 900});
   Picture picture = Full(*scene, frames[0], 0);
   uint64_t held = frames[0];
@@ -162,7 +162,8 @@ TEST(Scene, DesktopShowsAllCursorShapes) {
 }
 
 TEST(Scene, HotspotsLieOnTheirPictures) {
-  for (const SceneCursorShape shape : {SceneCursorShape::kArrow, SceneCursorShape::kIbeam, SceneCursorShape::kHand}) {
+  for (const SceneCursorShape shape :
+       {SceneCursorShape::kArrow, SceneCursorShape::kIbeam, SceneCursorShape::kHand}) {
     const CursorHotspot hot = CursorShapeHotspot(shape);
     EXPECT_GT(CursorShapePixels(shape)[static_cast<size_t>(hot.y_px) * 64 + hot.x_px] >> 24, 200U);
     for (const uint32_t pixel : CursorShapePixels(shape)) {

@@ -116,7 +116,7 @@ uint64_t FakeState::RegionOffsetBytes(uint32_t index) const {
   return 0;
 }
 
-int FakeState::GetRegionInfo(void* arg) {
+int FakeState::GetRegionInfo(void* arg) const {
   struct {
     abi::RegionInfo info;
     abi::RegionCapType type;

@@ -117,7 +117,8 @@ int FakeState::CloseFd(int fd) {
   return 0;
 }
 
-void FakeState::Drop(std::shared_ptr<FakeFile> file) {
+void FakeState::Drop(std::shared_ptr<FakeFile>&& reference) {
+  const std::shared_ptr<FakeFile> file = std::move(reference);
   if (file == nullptr || file.use_count() > 1) return;
   switch (file->kind) {
     case Kind::kGroup:

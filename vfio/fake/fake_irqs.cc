@@ -83,7 +83,7 @@ uint32_t FakeState::num_irqs() const {
   return abi::kPciNumIrqs;
 }
 
-int FakeState::GetIrqInfo(void* arg) {
+int FakeState::GetIrqInfo(void* arg) const {
   const bool v2 = flip_dialect == FakeFlipDialect::kIrqV2;
   const uint32_t min_bytes = v2 ? sizeof(IrqInfoV2) : abi::kIrqInfoMinSize;
   abi::IrqInfo info{};

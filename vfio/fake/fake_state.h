@@ -144,7 +144,7 @@ struct FakeState {
   int OpenPath(const std::string& path);
   int CloseFd(int fd);
   /// Drops one reference; the last one does what the kernel does on release.
-  void Drop(std::shared_ptr<FakeFile> file);
+  void Drop(std::shared_ptr<FakeFile>&& reference);
   void ConsumerError(std::string what);
   int OpenDeviceFile(std::shared_ptr<FakeFile> group);
   void OnDeviceOpened();
@@ -160,7 +160,7 @@ struct FakeState {
   bool info_was_read = false;
   int DeviceIoctl(const std::shared_ptr<FakeFile>& file, unsigned long request, void* arg);
   int GetInfo(void* arg);
-  int GetRegionInfo(void* arg);
+  int GetRegionInfo(void* arg) const;
   uint64_t RegionSizeBytes(uint32_t index) const;
   uint64_t RegionOffsetBytes(uint32_t index) const;
   int64_t DeviceRead(uint8_t* data, size_t size_bytes, uint64_t offset_bytes);
@@ -244,7 +244,7 @@ struct FakeState {
   std::array<FakeTrigger, 2> triggers;
   int idle_vblanks = 0;
   uint32_t num_irqs() const;
-  int GetIrqInfo(void* arg);
+  int GetIrqInfo(void* arg) const;
   int GetFlipIrqInfo(const abi::IrqInfo& asked, void* arg) const;
   int SetIrqs(void* arg);
   int SetFlipIrq(const abi::IrqSet& set, const void* data);

@@ -75,7 +75,9 @@ class Painter {
   static constexpr int kShadowPx = 28;
 
  private:
-  uint32_t* Row(int y_px) { return canvas_.pixels + static_cast<size_t>(y_px) * canvas_.stride_px; }
+  uint32_t* Row(int y_px) const {
+    return canvas_.pixels + static_cast<size_t>(y_px) * canvas_.stride_px;
+  }
   void FillCorners(const SceneRect& rect, int radius_px, uint32_t color, bool bottom_too);
 
   Canvas canvas_;
