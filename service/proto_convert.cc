@@ -17,6 +17,9 @@ template <class... Ts>
 struct Overloaded : Ts... {
   using Ts::operator()...;
 };
+// Clang does not deduce it by itself yet.
+template <class... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;
 
 int32_t Clamp32(int64_t value) {
   return static_cast<int32_t>(std::clamp<int64_t>(value, std::numeric_limits<int32_t>::min(),
