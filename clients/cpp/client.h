@@ -107,7 +107,7 @@ class Client {
   /// Calls `on_event`, on this thread, with what is attached, a bookmark, and each change, until
   /// `stop` is requested or `on_event` returns false (both: OK) or the connection ends (its
   /// status).
-  absl::Status WatchDisplays(std::stop_token stop,
+  absl::Status WatchDisplays(const std::stop_token& stop,
                              const std::function<bool(const v1::WatchDisplaysResponse&)>& on_event);
 
   /// Starts to stream a display. `handler` must outlive the stream.
