@@ -80,7 +80,7 @@ class Mp4File {
   // Holds each picture back until the next tells how long it is shown.
   absl::Status Write(std::string picture, bool key_frame, int64_t ticks) {
     if (waiting_) ticks = std::max(ticks, waiting_->ticks + 1);
-    const absl::Status status = WriteWaiting(ticks);
+    absl::Status status = WriteWaiting(ticks);
     waiting_ = Picture{std::move(picture), key_frame, ticks};
     return status;
   }

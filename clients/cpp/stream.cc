@@ -70,7 +70,7 @@ class StreamImpl : public Stream {
   }
 
   ~StreamImpl() override {
-    RequestStop();
+    StreamImpl::RequestStop();
     if (thread_.joinable()) thread_.join();
   }
 
