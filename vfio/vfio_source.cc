@@ -83,6 +83,7 @@ class VfioPlaneSource : public PlaneSource {
   absl::Status SetMode(uint32_t width_px, uint32_t height_px, int64_t now_ns) override;
 
  private:
+  PlaneLook Gone() const;
   bool is_dmabuf() const { return info_.plane_kind == PlaneKind::kDmabuf; }
   bool is_probing() const { return is_watched_ && is_dmabuf() && events_ == nullptr && !is_gone_; }
 
@@ -112,6 +113,8 @@ class VfioPlaneSource : public PlaneSource {
 
   bool is_watched_ = false;
   bool is_gone_ = false;
+  /// The kernel took the device away: even its description can't be had.
+  bool is_removed_ = false;
   bool had_framebuffer_ = false;
   Answer primary_;
   Answer cursor_answer_;
@@ -202,8 +205,12 @@ Answer VfioPlaneSource::Query(uint32_t plane_type) {
   if (answer.result == -ENOMEM) {
     answer.result = device_.Query(info_.plane_kind, plane_type, &answer.info);
   }
-  // The draft v15 answers so while the device starts.
-  if (answer.result == -ENODEV) answer = {};
+  // The draft v15 answers so while the device starts; a device that was removed answers so to
+  // everything.
+  if (answer.result == -ENODEV) {
+    answer = {};
+    is_removed_ = absl::IsNotFound(device_.GetDeviceInfo().status());
+  }
   return answer;
 }
 
@@ -239,17 +246,23 @@ int64_t VfioPlaneSource::NextTimedWorkNs() const {
   return is_probing() ? std::min(edid_ns, probe_pacer_.NextNs()) : edid_ns;
 }
 
+PlaneLook VfioPlaneSource::Gone() const {
+  PlaneLook look;
+  look.primary = PlaneLook::Primary::kGone;
+  look.problem = absl::UnavailableError(
+      is_removed_ ? "the device was removed from the host; attach again once it is back"
+                  : "the VMM that owned the device has exited; attach again once it runs");
+  return look;
+}
+
 PlaneLook VfioPlaneSource::Look(int64_t now_ns) {
   PlaneLook look;
-  if (is_gone_) {
-    look.primary = PlaneLook::Primary::kGone;
-    look.problem = absl::UnavailableError(
-        "the VMM that owned the device has exited; attach again once it runs");
-    return look;
-  }
+  if (is_gone_) return Gone();
   if (awaits_report_) look_pacer_.OnSample(false, look_last_ns_);
   awaits_report_ = false;
   LookAtPrimary(now_ns, look);
+  is_gone_ = is_gone_ || is_removed_;
+  if (is_gone_) return Gone();
   if (look.primary != PlaneLook::Primary::kFrame) flip_pending_ns_ = 0;
   if (is_dmabuf()) LookAtCursor(now_ns);
   look.cursor = cursor_.cursor();

@@ -121,6 +121,17 @@ TEST_P(EveryProfileTest, TakesEnodevForNoFramebuffer) {
   EXPECT_EQ(test.Look().primary, Primary::kNoFramebuffer);
 }
 
+TEST_P(EveryProfileTest, TellsARemovedDeviceFromOneWithoutAFramebuffer) {
+  TestSource test(GetParam());
+  test.SetMode(640, 480);
+  ASSERT_EQ(test.Look().primary, Primary::kFrame);
+  test.guest().Unplug();
+  const PlaneLook look = test.LookAfter(kMillisecondNs);
+  EXPECT_EQ(look.primary, Primary::kGone);
+  EXPECT_FALSE(look.problem.ok());
+  EXPECT_TRUE(test.source().HandleEvents(0).gone);
+}
+
 TEST_P(EveryProfileTest, RefusesHostileNumbersAndRecovers) {
   TestSource test(GetParam());
   test.SetMode(640, 480);
