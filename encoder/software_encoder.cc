@@ -286,7 +286,11 @@ absl::StatusOr<EncodeResult> SoftwareEncoder::Encode(const Frame& frame,
   // Until this call has succeeded: a unit that is missing must be made up for by a key frame.
   const bool key_frame_was_needed = std::exchange(key_frame_needed_, true);
   const PlaneLayout& layout = frame.buffer->layout();
-  if (auto status = Check(layout); !status.ok()) return status;
+  if (auto status = Check(layout); !status.ok()) {
+    // Out of reach is the deeper trouble: no other format would mend it.
+    auto read = frame.buffer->ReadCpu();
+    return read.ok() ? status : read.status();
+  }
   const PackedFormat format = *PackedFormatOf(layout.fourcc);
   UseFormat(format);
   auto changed_rows = Compare(*frame.buffer, format);

@@ -170,13 +170,12 @@ void DisplayLoop::CheckCpuPath() {
   const PlaneBuffer& buffer = *frame_->buffer;
   cpu_checked_serial_ = buffer.serial();
   const PlaneLayout& layout = buffer.layout();
-  absl::Status problem;
-  if (!CpuFormatSupported(layout.fourcc, layout.modifier)) {
+  // Memory out of reach comes first, as in the encoder: another format would not help.
+  absl::Status problem = buffer.ReadCpu().status();
+  if (problem.ok() && !CpuFormatSupported(layout.fourcc, layout.modifier)) {
     problem = absl::UnimplementedError(
         absl::StrCat("The plane's format ", FourccName(layout.fourcc), " with modifier 0x",
                      absl::Hex(layout.modifier), " can't be read by the CPU."));
-  } else {
-    problem = buffer.ReadCpu().status();
   }
   if (!problem.ok()) {
     encode_state_ = StateOfEncodeError(problem);
@@ -209,6 +208,8 @@ void DisplayLoop::ResolveState(int64_t now_ns) {
   report.since_ns = report.state == current.state ? current.since_ns : now_ns;
   if (report == current) return;
   current = std::move(report);
+  // Before any viewer hears of it, so that whoever asks on hearing it is told the same.
+  UpdateSnapshot();
   Broadcast(&Viewer::OfferStateChanged, MakeEvent(StateChanged{current}, options_.codec));
 }
 

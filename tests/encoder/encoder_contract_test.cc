@@ -405,6 +405,14 @@ TEST_P(EncoderContract, ShortMemoryIsFailedPrecondition) {
             absl::StatusCode::kFailedPrecondition);
 }
 
+TEST_P(EncoderContract, MemoryOutOfReachIsSaidBeforeTheFormat) {
+  Open(128, 64);
+  HeapPlane tiled(DRM_FORMAT_XRGB8888, 128, 64, I915_FORMAT_MOD_X_TILED);
+  tiled.set_reads_fail(true);
+  EXPECT_EQ(encoder_->Encode(tiled.frame(), {}).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+}
+
 TEST_P(EncoderContract, OtherFormatsAreUnimplementedByName) {
   Open(320, 240);
   const HeapPlane yuv(DRM_FORMAT_YUYV, 320, 240);
