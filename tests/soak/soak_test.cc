@@ -13,9 +13,11 @@ namespace {
 
 // The first cycles fill caches, thread pools and the allocator's arenas.
 constexpr int kWarmUpCycles = 10;
-constexpr int kCycles = 40;
+constexpr int kCycles = 80;
+// gRPC keeps a few wake-up fds for later; a leak would be one a cycle.
+constexpr size_t kFdGrowthMax = 4;
 // Fragmentation and gRPC's own slow growth; a leaked frame of this test is 920 KB a cycle.
-constexpr int64_t kMemoryGrowthMaxBytes = 12'000'000;
+constexpr int64_t kMemoryGrowthMaxBytes = 20'000'000;
 
 size_t MappingCount() {
   std::ifstream maps("/proc/self/maps");
@@ -52,6 +54,8 @@ void Cycle(TestDaemon& daemon, const std::string& profile) {
 }
 
 TEST(Soak, AttachStreamDetachLeavesNothingBehind) {
+  // One heap for all threads: what a dead thread's own heap keeps is no leak, but looks like one.
+  mallopt(M_ARENA_MAX, 1);
   TestDaemon daemon;
   for (int i = 0; i < kWarmUpCycles; ++i) Cycle(daemon, i % 2 == 0 ? "ideal" : "mdpy");
   const size_t fds = OpenFdCount();
@@ -59,7 +63,7 @@ TEST(Soak, AttachStreamDetachLeavesNothingBehind) {
   const int64_t resident_bytes = ResidentBytes();
   EXPECT_EQ(MemfdMappingCount(), 0u);
   for (int i = 0; i < kCycles; ++i) Cycle(daemon, i % 2 == 0 ? "ideal" : "mdpy");
-  EXPECT_LE(OpenFdCount(), fds);
+  EXPECT_LE(OpenFdCount(), fds + kFdGrowthMax);
   EXPECT_EQ(MemfdMappingCount(), 0u);
 #ifndef __SANITIZE_ADDRESS__
   // The sanitizer's own quarantine and shadow grow; it looks for leaks by itself.
