@@ -116,6 +116,8 @@ int64_t DisplayLoop::HeldBackUntilNs() const {
 }
 
 void DisplayLoop::Encode(bool force_idr, int64_t now_ns) {
+  // The encoder reads the pixels now, not when the plane was looked at.
+  frame_->capture_time_ns = std::max(frame_->capture_time_ns, clock_.NowNs());
   const absl::StatusOr<EncodeResult> result = encoder_->Encode(*frame_, {force_idr});
   if (!result.ok()) {
     HandleEncodeError(result.status(), now_ns);

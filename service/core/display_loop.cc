@@ -192,6 +192,8 @@ void DisplayLoop::SetWatched(bool watched, int64_t now_ns) {
     look_wanted_ = true;
     next_tick_ns_ = now_ns + kTickNs;
     window_start_ns_ = now_ns;
+    window_units_ = 0;
+    window_bytes_ = 0;
     return;
   }
   frame_pending_ = false;
