@@ -346,6 +346,15 @@ void ExpectShowsScene(const ReceivedPicture& received, const Scene& scene) {
   EXPECT_LT(difference.worst_block_y, kBlockDifferenceMax) << "frame " << received.code->frame;
 }
 
+void ExpectSound(const TestViewer& viewer) {
+  EXPECT_TRUE(viewer.violations.empty()) << viewer.violations.front();
+  for (const auto& run : viewer.runs) {
+    if (run.empty()) continue;
+    const auto checked = CheckStream(run);
+    EXPECT_TRUE(checked.ok()) << checked.status();
+  }
+}
+
 size_t OpenFdCount() {
   size_t count = 0;
   if (DIR* dir = opendir("/proc/self/fd")) {

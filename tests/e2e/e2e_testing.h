@@ -148,6 +148,10 @@ std::vector<uint32_t> RenderScene(const Scene& scene, const FrameCode& code);
 /// Expects that a picture shows what its scene drew: readable code, right size, PSNR.
 void ExpectShowsScene(const ReceivedPicture& received, const Scene& scene);
 
+/// Expects that what a stopped viewer received kept the stream contract, and that each run of units
+/// passes CheckStream.
+void ExpectSound(const TestViewer& viewer);
+
 /// Open fds of this process.
 size_t OpenFdCount();
 

@@ -2,6 +2,7 @@
 #include <drm_fourcc.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 #include <string>
 #include <tuple>
@@ -19,15 +20,6 @@ SceneOptions OptionsOf(SceneKind kind, bool draw_cursor) {
           .draw_cursor = draw_cursor};
 }
 
-void ExpectSoundStreams(const TestViewer& viewer) {
-  EXPECT_TRUE(viewer.violations.empty()) << viewer.violations.front();
-  for (const auto& run : viewer.runs) {
-    if (run.empty()) continue;
-    const auto checked = CheckStream(run);
-    EXPECT_TRUE(checked.ok()) << checked.status();
-  }
-}
-
 class ProfileAndScene : public ::testing::TestWithParam<std::tuple<std::string, std::string>> {};
 
 TEST_P(ProfileAndScene, PicturesEqualWhatTheSceneDrew) {
@@ -37,7 +29,7 @@ TEST_P(ProfileAndScene, PicturesEqualWhatTheSceneDrew) {
   TestViewer viewer(daemon.client(), "d");
   ASSERT_TRUE(viewer.WaitForPictures(scene_name == "static" ? 1 : 40));
   viewer.Stop();
-  ExpectSoundStreams(viewer);
+  ExpectSound(viewer);
   auto kind = ParseSceneKind(scene_name);
   ASSERT_TRUE(kind.ok());
   const auto scene = MakeScene(OptionsOf(*kind, profile != "ideal"));
@@ -81,7 +73,7 @@ TEST_P(SingleBuffered, NewPixelsUnderAnOldIdAreFoundAndNeverLost) {
   };
   ASSERT_TRUE(viewer.WaitFor([&](const TestViewer& v) { return newest_frames(v) >= 25; }));
   viewer.Stop();
-  ExpectSoundStreams(viewer);
+  ExpectSound(viewer);
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -142,7 +134,7 @@ TEST_P(GuestFormat, HasTheSameColoursOrSaysWhyNot) {
         return !v.pictures.empty() && v.pictures.back().code && v.pictures.back().code->frame == 45;
       }));
       viewer.Stop();
-      ExpectSoundStreams(viewer);
+      ExpectSound(viewer);
       ExpectShowsScene(viewer.pictures.back(), fake.runner->scene());
     }
   }
@@ -163,12 +155,17 @@ INSTANTIATE_TEST_SUITE_P(All, GuestFormat,
 class EncoderId : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(EncoderId, StreamsTheDesktop) {
+  const auto encoders = ProbeEncoders();
+  if (std::none_of(encoders.begin(), encoders.end(),
+                   [](const auto& encoder) { return encoder.id == GetParam(); })) {
+    GTEST_SKIP() << "this build has no " << GetParam();
+  }
   TestDaemon daemon("encoder { id: \"" + GetParam() + "\" }");
   daemon.AttachFake("d", "ideal", "desktop", 641, 479);
   TestViewer viewer(daemon.client(), "d");
   ASSERT_TRUE(viewer.WaitForPictures(20));
   viewer.Stop();
-  ExpectSoundStreams(viewer);
+  ExpectSound(viewer);
   EXPECT_EQ(viewer.started.back().encoder(), GetParam());
   SceneOptions options = OptionsOf(SceneKind::kDesktop, false);
   options.width_px = 641;

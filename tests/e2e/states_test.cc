@@ -73,7 +73,7 @@ TEST(ModeChange, SendsANewStartAndAKeyFrameOnTheSameStream) {
   ASSERT_TRUE(viewer.WaitFor(
       [](const TestViewer& v) { return v.runs.size() >= 4 && v.runs.back().size() >= 3; }));
   viewer.Stop();
-  EXPECT_TRUE(viewer.violations.empty()) << viewer.violations.front();
+  ExpectSound(viewer);
   EXPECT_TRUE(viewer.disconnects.empty());
   const auto scene = MakeScene({.kind = SceneKind::kModeset,
                                 .width_px = 640,
@@ -82,16 +82,47 @@ TEST(ModeChange, SendsANewStartAndAKeyFrameOnTheSameStream) {
                                 .draw_cursor = false});
   ASSERT_TRUE(scene.ok());
   for (const auto& received : viewer.pictures) ExpectShowsScene(received, **scene);
-  for (const auto& run : viewer.runs) {
-    if (run.empty()) continue;
-    const auto checked = CheckStream(run);
-    EXPECT_TRUE(checked.ok()) << checked.status();
-  }
 }
 
-TEST(Blank, IsAStateAndThePictureComesBack) {
+// Profiles with a CPU path, each with a guest that the test steps.
+class CpuProfile : public ::testing::TestWithParam<FakeProfile> {
+ protected:
+  FakeSourceOptions Options(SceneKind kind) const {
+    FakeSourceOptions options = SmallDesktop();
+    options.profile = GetParam();
+    options.scene = kind;
+    return options;
+  }
+
+  // A region plane is painted while it is read, so its first picture of a frame may be half of it;
+  // the last one may not.
+  static bool WaitForScene(TestViewer& viewer, const SceneRunner& runner) {
+    const std::vector<uint32_t> expected = runner.ExpectedPixels();
+    return viewer.WaitFor([&](const TestViewer& v) {
+      return ShowsFrame(v, static_cast<uint32_t>(runner.frame())) &&
+             Compare(v.pictures.back().picture, expected).psnr_y > 35;
+    });
+  }
+};
+
+TEST_P(CpuProfile, FollowsModesOnTheSameStream) {
   Stepped fake;
-  TestDaemon daemon("", PartsFor(SmallDesktop(), &fake));
+  TestDaemon daemon("", PartsFor(Options(SceneKind::kModeset), &fake));
+  daemon.AttachFake("d", "ideal", "modeset");
+  TestViewer viewer(daemon.client(), "d");
+  for (const uint64_t frame : {0u, 70u, 130u, 190u, 10u}) {
+    fake.runner->StepTo(frame, MonotonicClock().NowNs());
+    ASSERT_TRUE(WaitForScene(viewer, *fake.runner)) << "frame " << frame;
+  }
+  viewer.Stop();
+  ExpectSound(viewer);
+  EXPECT_TRUE(viewer.disconnects.empty());
+  EXPECT_GE(viewer.runs.size(), 4u);
+}
+
+TEST_P(CpuProfile, BlankIsAStateAndThePictureComesBack) {
+  Stepped fake;
+  TestDaemon daemon("", PartsFor(Options(SceneKind::kDesktop), &fake));
   daemon.AttachFake("d", "ideal", "desktop");
   TestViewer viewer(daemon.client(), "d");
   ASSERT_TRUE(viewer.WaitForPictures(1));
@@ -100,13 +131,47 @@ TEST(Blank, IsAStateAndThePictureComesBack) {
       viewer.WaitFor([](const TestViewer& v) { return IsState(v, v1::Display::STATE_BLANKED); }));
   fake.device->guest().Enable();
   fake.runner->StepTo(5, MonotonicClock().NowNs());
-  ASSERT_TRUE(viewer.WaitFor([](const TestViewer& v) {
-    return IsState(v, v1::Display::STATE_ACTIVE) && ShowsFrame(v, 5);
-  }));
+  ASSERT_TRUE(WaitForScene(viewer, *fake.runner));
   viewer.Stop();
-  EXPECT_TRUE(viewer.violations.empty()) << viewer.violations.front();
-  ExpectShowsScene(viewer.pictures.back(), fake.runner->scene());
+  EXPECT_TRUE(IsState(viewer, v1::Display::STATE_ACTIVE));
+  ExpectSound(viewer);
 }
+
+TEST_P(CpuProfile, TransientErrorsKeepTheLastPicture) {
+  Stepped fake;
+  TestDaemon daemon("", PartsFor(Options(SceneKind::kDesktop), &fake));
+  daemon.AttachFake("d", "ideal", "desktop");
+  TestViewer viewer(daemon.client(), "d");
+  ASSERT_TRUE(viewer.WaitForPictures(1));
+  for (const int error : {ENOMEM, EINVAL, EFAULT}) {
+    fake.device->guest().FailQueries(error, 2);
+    fake.runner->StepTo(static_cast<uint64_t>(error), MonotonicClock().NowNs());
+    ASSERT_TRUE(WaitForScene(viewer, *fake.runner)) << error;
+  }
+  viewer.Stop();
+  for (const auto& state : viewer.states) EXPECT_EQ(state.state(), v1::Display::STATE_ACTIVE);
+  ExpectSound(viewer);
+}
+
+TEST_P(CpuProfile, DesktopStepsAreComparedToTheLast) {
+  Stepped fake;
+  TestDaemon daemon("", PartsFor(Options(SceneKind::kDesktop), &fake));
+  daemon.AttachFake("d", "ideal", "desktop");
+  TestViewer viewer(daemon.client(), "d");
+  for (const uint64_t frame : {1u, 31u, 90u, 91u, 200u, 400u}) {
+    fake.runner->StepTo(frame, MonotonicClock().NowNs());
+    ASSERT_TRUE(WaitForScene(viewer, *fake.runner)) << "frame " << frame;
+  }
+  viewer.Stop();
+  ExpectSound(viewer);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CpuProfile,
+                         ::testing::Values(FakeProfile::kIdeal, FakeProfile::kMdpy,
+                                           FakeProfile::kNvidia),
+                         [](const auto& param) {
+                           return std::string(FakeProfileName(param.param));
+                         });
 
 TEST(BlankScene, GoesOnAndOffWithoutABreak) {
   TestDaemon daemon;
@@ -118,7 +183,7 @@ TEST(BlankScene, GoesOnAndOffWithoutABreak) {
     return blanks >= 2 && IsState(v, v1::Display::STATE_ACTIVE);
   }));
   viewer.Stop();
-  EXPECT_TRUE(viewer.violations.empty()) << viewer.violations.front();
+  ExpectSound(viewer);
 }
 
 TEST(StaleId, AFailedGetIsAnsweredWithAFreshQuery) {
@@ -131,23 +196,7 @@ TEST(StaleId, AFailedGetIsAnsweredWithAFreshQuery) {
   fake.runner->StepTo(3, MonotonicClock().NowNs());
   ASSERT_TRUE(viewer.WaitFor([](const TestViewer& v) { return ShowsFrame(v, 3); }));
   viewer.Stop();
-  EXPECT_TRUE(viewer.violations.empty()) << viewer.violations.front();
-  for (const auto& state : viewer.states) EXPECT_EQ(state.state(), v1::Display::STATE_ACTIVE);
-}
-
-TEST(TransientErrors, KeepTheLastPicture) {
-  Stepped fake;
-  TestDaemon daemon("", PartsFor(SmallDesktop(), &fake));
-  daemon.AttachFake("d", "ideal", "desktop");
-  TestViewer viewer(daemon.client(), "d");
-  ASSERT_TRUE(viewer.WaitForPictures(1));
-  for (const int error : {ENOMEM, EINVAL, EFAULT}) {
-    fake.device->guest().FailQueries(error, 2);
-    fake.runner->StepTo(static_cast<uint64_t>(error), MonotonicClock().NowNs());
-    ASSERT_TRUE(viewer.WaitFor(
-        [error](const TestViewer& v) { return ShowsFrame(v, static_cast<uint32_t>(error)); }));
-  }
-  viewer.Stop();
+  ExpectSound(viewer);
   for (const auto& state : viewer.states) EXPECT_EQ(state.state(), v1::Display::STATE_ACTIVE);
 }
 
@@ -170,7 +219,7 @@ TEST(HostileNumbers, AreRefusedInWordsAndHarmNobody) {
     return IsState(v, v1::Display::STATE_ACTIVE) && ShowsFrame(v, 4);
   }));
   viewer.Stop();
-  EXPECT_TRUE(viewer.violations.empty()) << viewer.violations.front();
+  ExpectSound(viewer);
 }
 
 TEST(DeviceGone, IsAStateAndTheDisplayStaysListed) {
@@ -205,7 +254,7 @@ TEST(Mode, AGuestThatTakesTheEdidShowsTheNewSize) {
            v.pictures.back().picture.height_px == 600;
   }));
   viewer.Stop();
-  EXPECT_TRUE(viewer.violations.empty()) << viewer.violations.front();
+  ExpectSound(viewer);
 }
 
 TEST(Restart, ConfiguredDisplaysComeBack) {
