@@ -13,7 +13,10 @@ namespace planecast::cli {
 namespace {
 
 constexpr double kDurationMaxMs = 24.0 * 3600 * 1000;
-constexpr int kSizeMaxPx = 99999;
+// What the proto allows for modes and fakes.
+constexpr int kSideMinPx = 64;
+constexpr int kWidthMaxPx = 7680;
+constexpr int kHeightMaxPx = 4320;
 
 template <typename Number>
 bool ParseWhole(std::string_view text, Number& number) {
@@ -143,10 +146,15 @@ absl::StatusOr<Size> ParseSize(std::string_view text) {
   const bool parsed = cross != std::string_view::npos &&
                       ParseWhole(text.substr(0, cross), size.width_px) &&
                       ParseWhole(text.substr(cross + 1), size.height_px);
-  const auto in_range = [](int px) { return px >= 1 && px <= kSizeMaxPx; };
-  if (!parsed || !in_range(size.width_px) || !in_range(size.height_px)) {
+  if (!parsed) {
     return absl::InvalidArgumentError(
         absl::StrCat("'", View(text), "' is no size: write WIDTHxHEIGHT, e.g. 1920x1080"));
+  }
+  if (size.width_px < kSideMinPx || size.width_px > kWidthMaxPx || size.height_px < kSideMinPx ||
+      size.height_px > kHeightMaxPx) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", View(text), "' is out of range: a display is from ", kSideMinPx, "x",
+                     kSideMinPx, " to ", kWidthMaxPx, "x", kHeightMaxPx, " pixels"));
   }
   return size;
 }

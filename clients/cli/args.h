@@ -42,8 +42,10 @@ struct Syntax {
   std::string_view details = "";
   int operands_min = 0;
   int operands_max = 0;
-  /// The first operand is a display's name, for completion.
+  /// The first operand is the name of an attached display.
   bool takes_display = false;
+  /// The first operand is a name for a display that is not attached yet.
+  bool names_display = false;
   std::vector<Flag> flags = {};
   std::vector<Example> examples = {};
 };
@@ -99,7 +101,10 @@ struct Size {
   int height_px = 0;
 };
 
-/// Reads `WIDTHxHEIGHT`, each 1 to 99999; the server knows its own limits.
+/// Reads `WIDTHxHEIGHT`, from 64x64 to 7680x4320 as SetDisplayMode and FakeDevice take it; a device
+/// may have limits of its own.
+///
+/// Errors: INVALID_ARGUMENT for other text and sizes out of range.
 absl::StatusOr<Size> ParseSize(std::string_view text);
 
 /// The help of one verb.

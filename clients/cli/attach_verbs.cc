@@ -1,8 +1,11 @@
 // `planecast attach`, `detach` and `mode`: what changes a display.
+#include <algorithm>
 #include <array>
 #include <limits>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "clients/cli/format.h"
 #include "clients/cli/verbs.h"
 
@@ -12,6 +15,14 @@ namespace {
 constexpr std::array<std::string_view, 5> kSourceFlags = {"fake", "vfio-group", "vmm-pid", "cdev",
                                                           "hand-over-token"};
 
+// `words` are separated by blanks.
+absl::Status CheckOneOf(std::string_view what, const std::string& text, std::string_view words) {
+  const std::vector<std::string> known = absl::StrSplit(View(words), ' ');
+  if (std::find(known.begin(), known.end(), text) != known.end()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("there is no fake ", View(what), " '", text,
+                                                 "'; there are ", absl::StrJoin(known, ", ")));
+}
+
 absl::Status ReadFake(const Args& args, v1::FakeDevice& fake) {
   const std::string text = args.Get("fake");
   const size_t colon = text.find(':');
@@ -20,6 +31,11 @@ absl::Status ReadFake(const Args& args, v1::FakeDevice& fake) {
   if (fake.profile().empty() || (colon != std::string::npos && fake.scene().empty())) {
     return absl::InvalidArgumentError("--fake takes PROFILE or PROFILE:SCENE, e.g. ideal:desktop");
   }
+  absl::Status status = CheckOneOf("profile", fake.profile(), kFakeProfiles);
+  if (status.ok() && colon != std::string::npos) {
+    status = CheckOneOf("scene", fake.scene(), kFakeScenes);
+  }
+  if (!status.ok()) return status;
   if (args.Has("size")) {
     const absl::StatusOr<Size> size = ParseSize(args.Get("size"));
     if (!size.ok()) return size.status();
@@ -123,7 +139,7 @@ int RunAttach(const Context& context) {
   if (client == nullptr) return exit_code;
   absl::StatusOr<v1::Display> display = client->AttachDisplay(context.display(), *source);
   if (!display.ok()) {
-    return Failed(context, absl::StrCat("attach ", context.display()), display.status());
+    return CallFailed(context, absl::StrCat("attach ", context.display()), display.status());
   }
   // The daemon looks at a display afresh when asked for it: a state worth telling.
   absl::StatusOr<v1::Display> fresh = client->GetDisplay(context.display());
@@ -143,7 +159,7 @@ int RunDetach(const Context& context) {
   if (client == nullptr) return exit_code;
   const absl::Status status = client->DetachDisplay(context.display());
   if (!status.ok()) {
-    return Failed(context, absl::StrCat("detach ", context.display()), status);
+    return CallFailed(context, absl::StrCat("detach ", context.display()), status);
   }
   return kDone;
 }
@@ -157,7 +173,7 @@ int RunMode(const Context& context) {
   const absl::Status status =
       client->SetDisplayMode(context.display(), size->width_px, size->height_px);
   if (!status.ok()) {
-    return Failed(context, absl::StrCat("set the mode of ", context.display()), status);
+    return CallFailed(context, absl::StrCat("set the mode of ", context.display()), status);
   }
   context.err() << "offered " << size->width_px << "x" << size->height_px
                 << " to the guest, which decides; 'planecast watch' shows a change\n";
@@ -179,6 +195,7 @@ const Verb& AttachVerb() {
                        "static, modeset, blank, tearing.",
             .operands_min = 1,
             .operands_max = 1,
+            .names_display = true,
             .flags =
                 {{.name = "fake",
                   .value = "PROFILE[:SCENE]",

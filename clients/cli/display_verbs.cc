@@ -11,7 +11,7 @@ int RunList(const Context& context) {
   const std::unique_ptr<Client> client = Connect(context, exit_code);
   if (client == nullptr) return exit_code;
   const absl::StatusOr<std::vector<v1::Display>> displays = client->ListDisplays();
-  if (!displays.ok()) return Failed(context, "list displays", displays.status());
+  if (!displays.ok()) return CallFailed(context, "list displays", displays.status());
   PrintDisplays(context, *displays);
   return kDone;
 }
@@ -22,7 +22,7 @@ int RunGet(const Context& context) {
   if (client == nullptr) return exit_code;
   const absl::StatusOr<v1::Display> display = client->GetDisplay(context.display());
   if (!display.ok()) {
-    return Failed(context, absl::StrCat("get ", context.display()), display.status());
+    return CallFailed(context, absl::StrCat("get ", context.display()), display.status());
   }
   PrintDisplay(context, *display);
   return kDone;
@@ -54,7 +54,7 @@ int RunWatch(const Context& context) {
         if (event.has_bookmark()) context.err() << "watching for changes; Ctrl-C ends\n";
         return true;
       });
-  return status.ok() ? kDone : Failed(context, "watch displays", status);
+  return status.ok() ? kDone : CallFailed(context, "watch displays", status);
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ int RunHost(const Context& context) {
   const std::unique_ptr<Client> client = Connect(context, exit_code);
   if (client == nullptr) return exit_code;
   const absl::StatusOr<v1::GetHostInfoResponse> host = client->GetHostInfo();
-  if (!host.ok()) return Failed(context, "ask for the host", host.status());
+  if (!host.ok()) return CallFailed(context, "ask for the host", host.status());
   if (context.output == Output::kJson) {
     context.out() << FormatJson(*host);
   } else {

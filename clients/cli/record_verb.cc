@@ -227,7 +227,7 @@ int RunRecord(const Context& context) {
   // Without a server or display there is nothing to wait for; later on a stream waits for both.
   const absl::StatusOr<v1::Display> display = client->GetDisplay(context.display());
   if (!display.ok()) {
-    return Failed(context, absl::StrCat("record ", context.display()), display.status());
+    return CallFailed(context, absl::StrCat("record ", context.display()), display.status());
   }
 
   Recorder recorder(context.err(), *std::move(writer), *limits);

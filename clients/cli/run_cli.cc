@@ -73,7 +73,7 @@ absl::Status CheckOperands(const Syntax& syntax, const Args& args) {
         absl::StrCat("'", args.operands()[static_cast<size_t>(syntax.operands_max)],
                      "' is one argument too many"));
   }
-  if (!syntax.takes_display) return absl::OkStatus();
+  if (!syntax.takes_display && !syntax.names_display) return absl::OkStatus();
   return ParseDisplayName(args.operands().front()).status();
 }
 

@@ -46,10 +46,11 @@ int RunSnapshot(const Context& context) {
   const absl::StatusOr<v1::GetSnapshotResponse> snapshot =
       client->GetSnapshot(context.display(), context.args.Has("no-cursor"));
   if (!snapshot.ok()) {
-    Failed(context, absl::StrCat("take a snapshot of ", context.display()), snapshot.status());
+    exit_code = CallFailed(context, absl::StrCat("take a snapshot of ", context.display()),
+                           snapshot.status());
     const absl::StatusOr<v1::Display> display = client->GetDisplay(context.display());
     if (display.ok()) ExplainNoPicture(context, *display);
-    return kFailed;
+    return exit_code;
   }
   if (path == "-") {
     context.out() << snapshot->png() << std::flush;

@@ -136,7 +136,8 @@ int RunStats(const Context& context) {
   // Without a server there is nothing to wait for; a server that goes away comes back.
   const absl::StatusOr<v1::Display> display = client->GetDisplay(context.display());
   if (!display.ok()) {
-    return Failed(context, absl::StrCat("get numbers of ", context.display()), display.status());
+    return CallFailed(context, absl::StrCat("get numbers of ", context.display()),
+                      display.status());
   }
   const absl::StatusOr<std::unique_ptr<Stream>> stream =
       client->StreamDisplay(context.display(), {}, printer);
@@ -144,7 +145,7 @@ int RunStats(const Context& context) {
   const std::stop_callback stop(interrupt, [&stream] { (*stream)->RequestStop(); });
   const absl::Status status = (*stream)->Wait();
   return status.ok() ? kDone
-                     : Failed(context, absl::StrCat("go on with ", context.display()), status);
+                     : CallFailed(context, absl::StrCat("go on with ", context.display()), status);
 }
 
 }  // namespace

@@ -3,6 +3,13 @@
 #include "clients/cli/format.h"
 
 namespace planecast::cli {
+namespace {
+
+void PrintHelpHint(const Context& context) {
+  context.err() << "Try 'planecast " << context.verb.syntax.name << " --help'.\n";
+}
+
+}  // namespace
 
 const std::vector<const Verb*>& AllVerbs() {
   static const std::vector<const Verb*> verbs = {
@@ -40,14 +47,21 @@ const std::vector<Flag>& GlobalFlags() {
 }
 
 int WrongUsage(const Context& context, const absl::Status& status) {
-  context.err() << "planecast: " << status.message() << "\nTry 'planecast "
-                << context.verb.syntax.name << " --help'.\n";
+  context.err() << "planecast: " << status.message() << "\n";
+  PrintHelpHint(context);
   return kWrongUsage;
 }
 
 int Failed(const Context& context, std::string_view what, const absl::Status& status) {
   context.err() << "planecast: can't " << what << ": " << status.message() << "\n";
   return kFailed;
+}
+
+int CallFailed(const Context& context, std::string_view what, const absl::Status& status) {
+  Failed(context, what, status);
+  if (!absl::IsInvalidArgument(status)) return kFailed;
+  PrintHelpHint(context);
+  return kWrongUsage;
 }
 
 std::unique_ptr<Client> Connect(const Context& context, int& exit_code) {

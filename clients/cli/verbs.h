@@ -59,6 +59,10 @@ const Verb& StatsVerb();
 const Verb& ModeVerb();
 const Verb& CompletionVerb();
 
+/// The fake devices and their scenes that FakeDevice of the proto names, separated by blanks.
+inline constexpr std::string_view kFakeProfiles = "ideal gvt mbochs mdpy nvidia";
+inline constexpr std::string_view kFakeScenes = "desktop video static modeset blank tearing";
+
 /// All verbs, in the order of help.
 const std::vector<const Verb*>& AllVerbs();
 
@@ -70,6 +74,10 @@ int WrongUsage(const Context& context, const absl::Status& status);
 
 /// Prints `planecast: can't WHAT: why`; returns kFailed.
 int Failed(const Context& context, std::string_view what, const absl::Status& status);
+
+/// Failed for what the server answered: what it calls INVALID_ARGUMENT is wrong usage, as if it had
+/// been noticed before the call.
+int CallFailed(const Context& context, std::string_view what, const absl::Status& status);
 
 /// Connects; on failure prints why and sets `exit_code`.
 std::unique_ptr<Client> Connect(const Context& context, int& exit_code);

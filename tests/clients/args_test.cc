@@ -66,7 +66,10 @@ TEST(ParseDurationMsTest, TakesSecondsAndMilliseconds) {
 TEST(ParseSizeTest, TakesWidthAndHeight) {
   EXPECT_EQ(ParseSize("1920x1080")->width_px, 1920);
   EXPECT_EQ(ParseSize("1920x1080")->height_px, 1080);
-  for (const char* bad : {"1920", "x", "0x1", "1x", "1x1x1", "-1x1", "100000x1"}) {
+  EXPECT_TRUE(ParseSize("64x64").ok());
+  EXPECT_TRUE(ParseSize("7680x4320").ok());
+  for (const char* bad : {"1920", "x", "0x1", "1x", "1x1x1", "-1x1", "100000x1", "64x63", "63x64",
+                          "7681x64", "64x4321"}) {
     EXPECT_FALSE(ParseSize(bad).ok()) << bad;
   }
 }

@@ -89,6 +89,12 @@ TEST(CliUsageTest, WrongUsageExitsWithTwoAndPointsAtHelp) {
       {"attach", "desk", "--fake", "ideal", "--cdev", "/dev/x"},
       {"attach", "desk", "--fake", ":desktop"},
       {"attach", "desk", "--fake", "ideal:"},
+      {"attach", "Desk", "--fake", "ideal"},
+      {"attach", "", "--fake", "ideal"},
+      {"attach", "desk", "--fake", "foo"},
+      {"attach", "desk", "--fake", "ideal:foo"},
+      {"attach", "desk", "--fake", "ideal", "--size", "10x10"},
+      {"attach", "desk", "--fake", "ideal", "--rate", "1000"},
       {"attach", "desk", "--fake", "ideal", "--size", "big"},
       {"attach", "desk", "--fake", "ideal", "--rate", "0"},
       {"attach", "desk", "--cdev", "/dev/x", "--size", "64x64"},
@@ -108,6 +114,7 @@ TEST(CliUsageTest, WrongUsageExitsWithTwoAndPointsAtHelp) {
       {"stats", "desk", "--count", "0"},
       {"mode", "desk"},
       {"mode", "desk", "wide"},
+      {"mode", "desk", "99999x10"},
       {"completion", "tcsh"},
       {"list", "--server", "no server"},
       {"list", "--timeout", "never"},
@@ -299,6 +306,15 @@ TEST_F(CliTest, AttachPassesOnWhyTheServerRefused) {
   const CliResult result = Run({"attach", "desk", "--vmm-pid", "7"});
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_EQ(result.err, "planecast: can't attach desk: no process 7\n");
+}
+
+TEST_F(CliTest, WhatTheServerCallsInvalidIsWrongUsage) {
+  server_.FailCalls("SetDisplayMode", {grpc::StatusCode::INVALID_ARGUMENT, "too wide for it"});
+  const CliResult result = Run({"mode", "desk", "7680x4320"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_EQ(result.err,
+            "planecast: can't set the mode of desk: too wide for it\n"
+            "Try 'planecast mode --help'.\n");
 }
 
 TEST_F(CliTest, DetachDetachesOnce) {
