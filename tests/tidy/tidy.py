@@ -138,9 +138,22 @@ def check_listed(sources, cmake_text):
 
 
 def check_readmes(files):
-    folders = ("proto", "vfio", "encoder", "service", "clients", "tests")
+    folders = ("proto", "vfio", "vfio/fake", "encoder", "service", "service/core", "clients",
+               "clients/cpp", "clients/cli", "clients/python", "tests", "docs", "packaging")
     return [f"{folder}/README.md:1: missing" for folder in folders
             if f"{folder}/README.md" not in files]
+
+
+def check_links(path, text, root):
+    """Relative links of a page resolve."""
+    findings = []
+    for number, line in enumerate(text.split("\n"), 1):
+        for target in re.findall(r"\]\(([^)#\s]+)", line):
+            if "://" in target:
+                continue
+            if not (root / pathlib.Path(path).parent / target).exists():
+                findings.append(f"{path}:{number}: the link to {target} leads nowhere")
+    return findings
 
 
 def check_tree(root):
@@ -155,6 +168,8 @@ def check_tree(root):
             findings += check_cpp(path, (root / path).read_text())
         if path.endswith(".cc"):
             sources.append(path)
+        if path.endswith(".md"):
+            findings += check_links(path, (root / path).read_text(), root)
         if path.endswith(".proto"):
             findings += check_proto(path, (root / path).read_text())
     findings += check_listed(sources, cmake_text)
@@ -201,10 +216,13 @@ def self_test():
     if not check_listed(["vfio/lost.cc"], "add_library(x found.cc)"):
         print("rule never fires: listed in CMake")
         failed += 1
-    if len(check_readmes(set())) != 6:
+    if len(check_readmes(set())) != 13:
         print("rule never fires: READMEs")
         failed += 1
-    print(f"{len(BAD) + 6 - failed} of {len(BAD) + 6} rules can fail")
+    if not check_links("docs/a.md", "see [that](nowhere.md)", pathlib.Path("/")):
+        print("rule never fires: links")
+        failed += 1
+    print(f"{len(BAD) + 7 - failed} of {len(BAD) + 7} rules can fail")
     return 1 if failed else 0
 
 
