@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "absl/strings/str_cat.h"
+#include "tests/h264/stream_check.h"
 
 namespace planecast::vmtest {
 namespace {
@@ -84,7 +85,10 @@ void Viewer::Read() {
       stream_->Write(request);
     }
     const std::lock_guard lock(mutex_);
-    if (event.has_started()) started_.push_back(event.started());
+    if (event.has_started()) {
+      started_.push_back(event.started());
+      runs_.emplace_back();
+    }
     if (event.has_goodbye()) goodbye_ = event.goodbye();
     changed_.notify_all();
   }
@@ -108,6 +112,8 @@ void Viewer::Take(const v1::AccessUnit& unit) {
   if (offence_.ok() && !picture.ok()) offence_ = picture.status();
   last_sequence_ = unit.sequence();
   ++units_;
+  if (runs_.empty()) runs_.emplace_back();
+  runs_.back().emplace_back(unit.data().begin(), unit.data().end());
   if (picture.ok()) last_ = *std::move(picture);
 }
 
@@ -150,6 +156,15 @@ std::optional<v1::Goodbye> Viewer::WaitForGoodbye() {
 absl::Status Viewer::Offence() {
   const std::lock_guard lock(mutex_);
   return offence_;
+}
+
+absl::Status Viewer::Judgement() {
+  const std::lock_guard lock(mutex_);
+  for (const auto& run : runs_) {
+    if (run.empty()) continue;
+    if (auto checked = testing::CheckStream(run); !checked.ok()) return checked.status();
+  }
+  return absl::OkStatus();
 }
 
 uint64_t Viewer::units() {

@@ -69,6 +69,8 @@ class Viewer {
   /// Stream contract so far: every gap is followed by a key frame, the first unit is one, the
   /// decoder took everything. OK or the first offence.
   absl::Status Offence();
+  /// The judgement of others over every unit so far: two decoders and FFmpeg's header trace.
+  absl::Status Judgement();
   uint64_t units();
 
  private:
@@ -85,6 +87,8 @@ class Viewer {
   std::condition_variable changed_;
   std::optional<Picture> last_;
   uint64_t units_ = 0;
+  /// Units by the size that StreamStarted gave.
+  std::vector<std::vector<std::vector<uint8_t>>> runs_;
   std::optional<uint64_t> last_sequence_;
   std::vector<v1::StreamStarted> started_;
   std::optional<v1::Goodbye> goodbye_;

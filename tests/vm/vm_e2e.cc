@@ -166,6 +166,7 @@ class EndToEnd {
 
   void ExpectSoundStream(Viewer& viewer, const std::string& id) {
     Expect(viewer.Offence(), absl::StrCat(id, ": the stream kept its contract"));
+    Expect(viewer.Judgement(), absl::StrCat(id, ": both decoders and the header trace agree"));
   }
 
   void CheckRegionPlane() {
