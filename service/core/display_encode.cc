@@ -9,7 +9,6 @@
 namespace planecast {
 namespace {
 
-constexpr int64_t kNsPerSecond = 1'000'000'000;
 constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 constexpr int64_t kAtOnce = std::numeric_limits<int64_t>::min();
 
@@ -136,9 +135,10 @@ void DisplayLoop::Encode(bool force_idr, int64_t now_ns) {
   if (!changed) ++counters_.unchanged;
   source_->ReportContent(changed, now_ns);
   if (result->unit == nullptr) return;
-  const int64_t interval_ns = kNsPerSecond / std::max(frame_rate_hz_, 1);
+  const int64_t interval_ns = FrameIntervalNs();
   // Half an interval of credit keeps the cap's average in spite of a guest's jitter.
-  next_frame_ns_ = std::max(next_frame_ns_, now_ns - interval_ns / 2) + interval_ns;
+  // Key frames don't wait for the cap, and what they use up of it is not owed for ever.
+  next_frame_ns_ = std::clamp(next_frame_ns_, now_ns - interval_ns / 2, now_ns) + interval_ns;
   HandleUnit(result->unit);
 }
 

@@ -190,6 +190,7 @@ void DisplayLoop::SetWatched(bool watched, int64_t now_ns) {
   if (source_ != nullptr) source_->SetWatched(watched, now_ns);
   if (watched) {
     look_wanted_ = true;
+    next_frame_ns_ = 0;
     next_tick_ns_ = now_ns + kTickNs;
     window_start_ns_ = now_ns;
     window_units_ = 0;

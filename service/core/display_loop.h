@@ -126,7 +126,8 @@ class DisplayLoop {
 
   // What the steps do with viewers: display_viewers.cc.
   void SweepViewers(int64_t now_ns);
-  void ApplyLimits();
+  void ApplyLimits(int64_t now_ns);
+  int64_t FrameIntervalNs() const;
   void GreetNewViewers();
   void Broadcast(void (Viewer::*offer)(StreamEventPtr), const StreamEventPtr& event);
   StreamEventPtr MakeStarted() const;

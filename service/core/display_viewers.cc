@@ -29,10 +29,10 @@ void DisplayLoop::SweepViewers(int64_t now_ns) {
   for (Member& member : members_) member.wants = member.viewer->GetWants();
   std::erase_if(members_, [](const Member& member) { return member.wants.ended; });
   SetWatched(!members_.empty() && source_ != nullptr, now_ns);
-  ApplyLimits();
+  ApplyLimits(now_ns);
 }
 
-void DisplayLoop::ApplyLimits() {
+void DisplayLoop::ApplyLimits(int64_t now_ns) {
   wanted_rate_ = options_.rate;
   frame_rate_hz_ = options_.frame_rate_max_hz;
   for (const Member& member : members_) {
@@ -41,6 +41,12 @@ void DisplayLoop::ApplyLimits() {
     frame_rate_hz_ = Tighter(frame_rate_hz_, limits.frame_rate_max_hz);
   }
   wanted_rate_.bitrate_max_bps = std::max(wanted_rate_.bitrate_max_bps, kBitrateMinBps);
+  // Nobody waits longer for the next frame than the limits of those who watch now ask for.
+  next_frame_ns_ = std::min(next_frame_ns_, now_ns + FrameIntervalNs());
+}
+
+int64_t DisplayLoop::FrameIntervalNs() const {
+  return kNsPerSecond / std::max(frame_rate_hz_, 1);
 }
 
 bool DisplayLoop::AnyViewerReady() const {

@@ -199,6 +199,37 @@ TEST_F(DisplayEncodeTest, AFrameHeldBackByTheCapIsSentWhenItIsTime) {
   EXPECT_EQ(TakeAll(*viewer), "unit3") << "without another flip";
 }
 
+TEST_F(DisplayEncodeTest, KeyFramesBeyondTheCapAreNotOwedByThoseWhoWatchOn) {
+  auto viewer = h_.Join();
+  auto greedy = h_.Join({{0, 1}, false});
+  h_.Step();
+  for (int64_t ms = 0; ms < 10'000; ms += 100) {
+    greedy->RequestKeyFrame();
+    h_.Flip(100 * kMs);
+    TakeAll(*greedy);
+    TakeAll(*viewer);
+  }
+  EXPECT_GT(h_.loop().counters().key_frames, 15u);
+  greedy->Close();
+  h_.Step();
+  h_.Flip(17 * kMs);
+  EXPECT_NE(TakeAll(*viewer), "") << "at the rate of those who are left";
+}
+
+TEST_F(DisplayEncodeTest, KeyFramesBeyondTheCapHoldTheirOwnViewerBackByOneFrameAtMost) {
+  auto greedy = h_.Join({{0, 1}, false});
+  h_.Step();
+  for (int64_t ms = 0; ms < 10'000; ms += 100) {
+    greedy->RequestKeyFrame();
+    h_.Flip(100 * kMs);
+    TakeAll(*greedy);
+  }
+  h_.Step(kSecond);
+  TakeAll(*greedy);
+  h_.Flip(kSecond);
+  EXPECT_NE(TakeAll(*greedy).find("unit"), std::string::npos);
+}
+
 // --- Back-pressure.
 
 TEST_F(DisplayEncodeTest, SkipsBeforeEncodingWhenNoViewerCanTakeAUnit) {
