@@ -36,6 +36,8 @@ constexpr int64_t kFlippingLookNs = 100'000'000;
 constexpr int64_t kSafetyLookNs = 250'000'000;
 // How long a guest counts as one that paints in place.
 constexpr int64_t kPaintsInPlaceNs = 1'000'000'000;
+// How long events without a flip are believed after one that was found to be right.
+constexpr int64_t kPaintsNowNs = 100'000'000;
 // A guest may flip between query and get, but not for ever.
 constexpr int kGetAttemptsMax = 3;
 
@@ -91,7 +93,11 @@ class VfioPlaneSource : public PlaneSource {
   void InitFlipEvents(FlipEventChoice choice);
   void Degrade(const absl::Status& reason);
   Answer Query(uint32_t plane_type);
+  /// Each tells whether the plane's answer is another one than before.
+  bool AskForFlip(int64_t now_ns);
+  bool AskForCursor();
   bool Probe(int64_t now_ns);
+  bool IsNews(const FlippedPlanes& planes, int64_t now_ns);
   void LookAtPrimary(int64_t now_ns, PlaneLook& look);
   void LookAtCursor(int64_t now_ns);
   absl::StatusOr<std::shared_ptr<const PlaneBuffer>> Fetch(Answer& answer);
@@ -132,6 +138,8 @@ class VfioPlaneSource : public PlaneSource {
   /// The last look shows a buffer that was shown before: did its pixels change since?
   bool awaits_report_ = false;
   int64_t look_last_ns_ = 0;
+  /// The last look had a frame.
+  bool shows_frame_ = false;
   int64_t painted_in_place_ns_ = std::numeric_limits<int64_t>::min() / 2;
 };
 
@@ -186,8 +194,7 @@ PlaneSource::Events VfioPlaneSource::HandleEvents(int64_t now_ns) {
   if (is_gone_) return events;
   if (events_ != nullptr) {
     const FlippedPlanes planes = events_->Drain();
-    events.flipped = is_watched_ && (planes.primary || planes.cursor);
-    if (events.flipped && planes.primary) flip_pending_ns_ = now_ns;
+    events.flipped = is_watched_ && IsNews(planes, now_ns);
   }
   if (edid_.has_value()) {
     if (absl::Status done = edid_->DoTimedWork(now_ns); !done.ok()) {
@@ -221,17 +228,38 @@ void VfioPlaneSource::NoteAnswer(const Answer& answer, int64_t now_ns) {
   if (flip_pending_ns_ == 0) flip_pending_ns_ = now_ns;
 }
 
-// Asks only for ids, which costs next to nothing.
-bool VfioPlaneSource::Probe(int64_t now_ns) {
+bool VfioPlaneSource::AskForFlip(int64_t now_ns) {
   const Answer before = primary_;
   NoteAnswer(Query(abi::kPlaneTypePrimary), now_ns);
-  const bool has_flipped = !(primary_ == before);
-  if (has_flipped) flip_pending_ns_ = now_ns;
+  if (primary_ == before) return false;
+  flip_pending_ns_ = now_ns;
+  return true;
+}
+
+bool VfioPlaneSource::AskForCursor() {
+  const Answer before = cursor_answer_;
+  cursor_answer_ = Query(abi::kPlaneTypeCursor);
+  return !(cursor_answer_ == before);
+}
+
+// Asks only for ids, which costs next to nothing.
+bool VfioPlaneSource::Probe(int64_t now_ns) {
+  const bool has_flipped = AskForFlip(now_ns);
   probe_pacer_.OnSample(has_flipped, now_ns);
-  const Answer cursor = Query(abi::kPlaneTypeCursor);
-  const bool has_cursor_changed = !(cursor == cursor_answer_);
-  cursor_answer_ = cursor;
+  const bool has_cursor_changed = AskForCursor();
   return has_flipped || has_cursor_changed;
+}
+
+// Drafts signal each vertical blank, always (v3) or once the guest seems not to flip (v5, v6). An
+// event without another id says no more than that the guest may have painted in place.
+bool VfioPlaneSource::IsNews(const FlippedPlanes& planes, int64_t now_ns) {
+  if (!planes.primary) return planes.cursor;
+  const bool has_flipped = AskForFlip(now_ns);
+  const bool has_cursor_changed = planes.cursor && is_dmabuf() && AskForCursor();
+  const bool paints_now = now_ns - painted_in_place_ns_ <= kPaintsNowNs &&
+                          now_ns - look_last_ns_ >= kLookPacing.window_step_ns;
+  const bool may_be_painted = shows_frame_ && (paints_now || now_ns >= look_pacer_.NextNs());
+  return has_flipped || has_cursor_changed || may_be_painted;
 }
 
 int64_t VfioPlaneSource::NextLookNs() const {
@@ -267,6 +295,7 @@ PlaneLook VfioPlaneSource::Look(int64_t now_ns) {
   if (is_dmabuf()) LookAtCursor(now_ns);
   look.cursor = cursor_.cursor();
   look_last_ns_ = now_ns;
+  shows_frame_ = look.primary == PlaneLook::Primary::kFrame;
   SetNextLook(look.primary, now_ns);
   return look;
 }

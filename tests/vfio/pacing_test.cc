@@ -22,20 +22,23 @@ struct Played {
 };
 
 // Plays a display's loop for `duration_ns`; the guest changes its screen every `period_ns`, or
-// never if that is 0. The first second is not counted.
-Played Play(TestSource& test, int64_t period_ns, int64_t duration_ns, bool flips) {
+// never if that is 0. Its display blanks every `vblank_ns`, which the drafts signal without a flip.
+// The first second is not counted.
+Played Play(TestSource& test, int64_t period_ns, int64_t duration_ns, bool flips,
+            int64_t vblank_ns = 0) {
   const int64_t start_ns = test.clock().NowNs();
   const int64_t end_ns = start_ns + duration_ns;
   test.source().SetWatched(true, start_ns);
   int64_t change_next_ns = period_ns == 0 ? INT64_MAX : start_ns + period_ns;
+  int64_t vblank_next_ns = vblank_ns == 0 ? INT64_MAX : start_ns + vblank_ns;
   int64_t change_last_ns = 0;
   bool is_unseen = false;
   uint8_t paint = 0;
   Played run;
   uint64_t queries_before = 0;
   while (true) {
-    const int64_t wake_ns =
-        std::min({test.source().NextTimedWorkNs(), test.source().NextLookNs(), change_next_ns});
+    const int64_t wake_ns = std::min({test.source().NextTimedWorkNs(), test.source().NextLookNs(),
+                                      change_next_ns, vblank_next_ns});
     if (wake_ns >= end_ns) break;
     test.clock().Set(std::max(wake_ns, test.clock().NowNs()));
     const int64_t now_ns = test.clock().NowNs();
@@ -49,6 +52,10 @@ Played Play(TestSource& test, int64_t period_ns, int64_t duration_ns, bool flips
       change_last_ns = change_next_ns;
       change_next_ns += period_ns;
       is_unseen = true;
+    }
+    if (now_ns >= vblank_next_ns) {
+      test.guest().Vblank();
+      vblank_next_ns += vblank_ns;
     }
     const bool is_counted = now_ns - start_ns > kSecondNs;
     if (!is_counted) queries_before = test.device().counters().primary_queries;
@@ -109,6 +116,41 @@ TEST(PacingTest, EventsReplacePollingButForASafetyLook) {
   EXPECT_GE(flipping.ages_ns.size(), 590u);
   EXPECT_EQ(flipping.AgeNs(1.0), 0) << "seen the moment it is signalled";
 }
+
+class VblankDialectTest : public testing::TestWithParam<FakeFlipDialect> {};
+
+TEST_P(VblankDialectTest, AStillScreenCostsFewLooksThoughEveryVblankIsSignalled) {
+  TestSource test(FakeProfile::kIdeal, GetParam());
+  ASSERT_EQ(test.source().info().flip_regime, FlipRegime::kIrq);
+  test.SetMode(320, 240, 1);
+  const Played run = Play(test, 0, 11 * kSecondNs, /*flips=*/false, kSecondNs / 60);
+  EXPECT_LE(run.looks, 120);
+  EXPECT_GE(run.looks, 30);
+}
+
+TEST_P(VblankDialectTest, AGuestThatPaintsInPlaceIsFoundOutSoon) {
+  TestSource test(FakeProfile::kIdeal, GetParam());
+  test.SetMode(320, 240, 1);
+  Played seldom = Play(test, 700 * kMillisecondNs, 30 * kSecondNs, /*flips=*/false, kSecondNs / 60);
+  EXPECT_GE(seldom.ages_ns.size(), 40u);
+  EXPECT_LE(seldom.AgeNs(1.0), 120 * kMillisecondNs);
+  test.source().SetWatched(false, test.clock().NowNs());
+  Played often = Play(test, kSecondNs / 60, 11 * kSecondNs, /*flips=*/false, kSecondNs / 60);
+  EXPECT_GE(often.ages_ns.size(), 580u);
+  EXPECT_LT(often.AgeNs(0.95), 9 * kMillisecondNs);
+}
+
+TEST_P(VblankDialectTest, AFlipIsSeenAtItsEventWhileVblanksGoOn) {
+  TestSource test(FakeProfile::kIdeal, GetParam());
+  test.SetMode(320, 240, 2);
+  Played run = Play(test, 700 * kMillisecondNs, 30 * kSecondNs, /*flips=*/true, kSecondNs / 60);
+  EXPECT_GE(run.ages_ns.size(), 40u);
+  EXPECT_LE(run.AgeNs(1.0), kSecondNs / 60) << "seen no later than the next vertical blank";
+}
+
+INSTANTIATE_TEST_SUITE_P(Dialects, VblankDialectTest,
+                         testing::Values(FakeFlipDialect::kIrqV3, FakeFlipDialect::kIrqV5,
+                                         FakeFlipDialect::kIrqV6));
 
 TEST(PacingTest, ACallerThatNeverReportsDoesNotSpin) {
   TestSource test(FakeProfile::kIdeal);
