@@ -353,6 +353,23 @@ TEST(FakeSource, PlaysByItself) {
   EXPECT_GE(newest, 10U);
 }
 
+TEST(FakeSource, AStillPictureBlanksAtFrameRate) {
+  Clock& clock = MonotonicClock();
+  FakeSourceOptions options = Small(FakeProfile::kIdeal, SceneKind::kStatic);
+  options.flip_dialect = FakeFlipDialect::kIrqV6;
+  options.frame_rate_hz = 60;
+  auto source = MakeFakeSource(options, clock);
+  ASSERT_TRUE(source.ok()) << source.status();
+  (*source)->SetWatched(true, clock.NowNs());
+  const auto fds = (*source)->wait_fds();
+  ASSERT_EQ(fds.size(), 1U);
+  for (int vblank = 0; vblank < 5; ++vblank) {
+    pollfd wait{.fd = fds[0], .events = POLLIN, .revents = 0};
+    ASSERT_EQ(poll(&wait, 1, 20'000), 1) << vblank;
+    (*source)->HandleEvents(clock.NowNs());
+  }
+}
+
 TEST(FakeSource, ComesAndGoes) {
   for (int i = 0; i < 5; ++i) {
     for (const FakeProfile profile : kFakeProfiles) {

@@ -330,6 +330,11 @@ int64_t FakeGuest::last_interest_ns() const {
   return state_.events_armed() ? std::numeric_limits<int64_t>::max() : state_.last_query_ns;
 }
 
+bool FakeGuest::wants_vblanks() const {
+  const std::lock_guard lock(state_.mutex);
+  return state_.signals_vblanks() && state_.events_armed();
+}
+
 // --- Faults.
 
 void FakeGuest::FailQueries(int error, int count, int skip) {

@@ -126,6 +126,8 @@ class FakeGuest {
   /// When the host last queried the primary plane, 0 before the first time; INT64_MAX while a flip
   /// event is armed and not masked.
   int64_t last_interest_ns() const;
+  /// Events are armed, not masked, and of a draft that signals blanks without a flip.
+  bool wants_vblanks() const;
 
   // --- Faults on request.
 

@@ -242,6 +242,11 @@ void FakeState::SignalCursor() {
   if (values) Signal(triggers[0], abi::kCursorEventValue);
 }
 
+bool FakeState::signals_vblanks() const {
+  return flip_dialect == FakeFlipDialect::kIrqV3 || flip_dialect == FakeFlipDialect::kIrqV5 ||
+         flip_dialect == FakeFlipDialect::kIrqV6;
+}
+
 bool FakeState::events_armed() const {
   return triggers[0].eventfd >= 0 && !triggers[0].masked;
 }

@@ -101,7 +101,11 @@ class ScenePlayer {
     const uint64_t frame = static_cast<uint64_t>(now_ns - start_ns_) * rate / kSecondNs;
     runner_->StepTo(frame, now_ns);
     next_ns_ = guest.edid_due_ns();
-    if (runner_->scene().NextChange(frame + 1) == UINT64_MAX) return;
+    if (runner_->scene().NextChange(frame + 1) == UINT64_MAX) {
+      // The picture stays, but its display still blanks.
+      if (!guest.wants_vblanks()) return;
+      guest.Vblank();
+    }
     const auto due_ns = start_ns_ + static_cast<int64_t>((frame + 1) * kSecondNs / rate) + 1;
     const bool watched = guest.last_interest_ns() >= now_ns - kUnwatchedAfterNs;
     next_ns_ = std::min(next_ns_, watched ? due_ns : std::max(due_ns, now_ns + kUnwatchedPeriodNs));

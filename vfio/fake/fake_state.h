@@ -256,6 +256,8 @@ struct FakeState {
   void SignalVblank();
   void SignalCursor();
   bool events_armed() const;
+  /// The draft signals blanks without a flip, always or in the end.
+  bool signals_vblanks() const;
 
   // --- The guest's thread.
 
