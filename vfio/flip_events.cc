@@ -80,6 +80,12 @@ FlipEvents::~FlipEvents() {
   if (ioctl_eventfd_.valid()) device_->SetFlipEventfd(-1).IgnoreError();
 }
 
+bool FlipEvents::covers_cursor() const {
+  return std::any_of(irqs_.begin(), irqs_.end(), [](const Irq& irq) {
+    return irq.caps.cursor_only || irq.caps.cursor_event_value != 0;
+  });
+}
+
 std::vector<int> FlipEvents::fds() const {
   std::vector<int> fds;
   for (const Irq& irq : irqs_) fds.push_back(irq.eventfd.get());

@@ -44,6 +44,9 @@ class FlipEvents {
   ~FlipEvents();
 
   FlipRegime regime() const { return regime_; }
+  /// Whether changes of the cursor are signalled too. The drafts of which that is not known count
+  /// as not.
+  bool covers_cursor() const;
   /// Borrowed eventfds, readable after a flip.
   std::vector<int> fds() const;
   /// Events stop (false) or go on (true). A device that can't mask is disarmed and armed again.

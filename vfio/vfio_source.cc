@@ -87,7 +87,10 @@ class VfioPlaneSource : public PlaneSource {
  private:
   PlaneLook Gone() const;
   bool is_dmabuf() const { return info_.plane_kind == PlaneKind::kDmabuf; }
-  bool is_probing() const { return is_watched_ && is_dmabuf() && events_ == nullptr && !is_gone_; }
+  bool is_probing() const {
+    const bool has_all_events = events_ != nullptr && events_->covers_cursor();
+    return is_watched_ && is_dmabuf() && !has_all_events && !is_gone_;
+  }
 
   void InitEdid();
   void InitFlipEvents(FlipEventChoice choice);
@@ -242,11 +245,11 @@ bool VfioPlaneSource::AskForCursor() {
   return !(cursor_answer_ == before);
 }
 
-// Asks only for ids, which costs next to nothing.
+// Asks only for ids, which costs next to nothing, and only for those that no event tells of.
 bool VfioPlaneSource::Probe(int64_t now_ns) {
-  const bool has_flipped = AskForFlip(now_ns);
-  probe_pacer_.OnSample(has_flipped, now_ns);
   const bool has_cursor_changed = AskForCursor();
+  const bool has_flipped = events_ == nullptr && AskForFlip(now_ns);
+  probe_pacer_.OnSample(events_ == nullptr ? has_flipped : has_cursor_changed, now_ns);
   return has_flipped || has_cursor_changed;
 }
 
@@ -303,7 +306,7 @@ PlaneLook VfioPlaneSource::Look(int64_t now_ns) {
 void VfioPlaneSource::LookAtPrimary(int64_t now_ns, PlaneLook& look) {
   Answer answer = Query(abi::kPlaneTypePrimary);
   const bool has_changed = !(answer == primary_);
-  if (is_probing() && (has_changed || now_ns >= probe_pacer_.NextNs())) {
+  if (is_probing() && events_ == nullptr && (has_changed || now_ns >= probe_pacer_.NextNs())) {
     probe_pacer_.OnSample(has_changed, now_ns);
   }
   NoteAnswer(answer, now_ns);

@@ -127,6 +127,40 @@ TEST_F(CursorTest, AMoveWakesTheCallerAlsoWithoutEvents) {
   EXPECT_TRUE(test_.source().HandleEvents(test_.clock().NowNs()).flipped);
 }
 
+class CursorDialectTest : public testing::TestWithParam<FakeFlipDialect> {};
+
+TEST_P(CursorDialectTest, AMoveIsSeenSoonWhateverTheEventsTellOf) {
+  const bool is_ioctl = GetParam() == FakeFlipDialect::kFlipEventfd;
+  TestSource test(
+      {.profile = FakeProfile::kIdeal, .flip_dialect = GetParam()},
+      {.flip_events = is_ioctl ? FlipEventChoice::kEventfdIoctl : FlipEventChoice::kAuto});
+  ASSERT_NE(test.source().info().flip_regime, FlipRegime::kPolling);
+  test.SetMode(640, 480);
+  ASSERT_TRUE(test.guest().SetCursor(Arrow(64, 1)).ok());
+  test.source().SetWatched(true, test.clock().NowNs());
+  test.source().HandleEvents(test.clock().NowNs());
+  test.Look();
+  const int64_t moved_ns = test.clock().NowNs() + 40 * kMillisecondNs;
+  const int64_t deadline_ns = moved_ns + 17 * kMillisecondNs;
+  bool is_seen = false;
+  // What ends the wait of a display's loop: timed work, or an event's fd.
+  while (!is_seen && test.clock().NowNs() < deadline_ns) {
+    const bool has_moved = test.clock().NowNs() >= moved_ns;
+    const int64_t until_ns = has_moved ? deadline_ns : moved_ns;
+    test.clock().Set(std::min(test.source().NextTimedWorkNs(), until_ns));
+    if (!has_moved && test.clock().NowNs() == moved_ns) test.guest().MoveCursor(5, 5);
+    is_seen = test.source().HandleEvents(test.clock().NowNs()).flipped;
+  }
+  ASSERT_TRUE(is_seen);
+  EXPECT_GE(test.clock().NowNs(), moved_ns);
+  EXPECT_EQ(test.Look().cursor.x_px, 5);
+}
+
+INSTANTIATE_TEST_SUITE_P(Dialects, CursorDialectTest,
+                         testing::Values(FakeFlipDialect::kFlipEventfd, FakeFlipDialect::kIrqV2,
+                                         FakeFlipDialect::kIrqV3, FakeFlipDialect::kIrqV5,
+                                         FakeFlipDialect::kIrqV6));
+
 TEST(GvtCursorTest, HasAPositionButNoImageWithoutACpuPathAndSaysWhy) {
   TestSource test(FakeProfile::kGvt);
   test.SetMode(640, 480);
