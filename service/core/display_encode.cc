@@ -160,7 +160,6 @@ void DisplayLoop::HandleUnit(std::shared_ptr<const AccessUnit> unit) {
     last_key_frame_ns_ = now_ns;
   }
   for (Member& member : members_) {
-    if (key_frame) member.viewer->ClearKeyFrameRequest();
     member.viewer->OfferUnit(event, now_ns, /*fresh=*/true);
     member.wants = member.viewer->GetWants();
   }

@@ -124,11 +124,16 @@ absl::Status Viewer::Acknowledge(uint64_t sequence) {
 }
 
 void Viewer::RequestKeyFrame() {
+  Notify due;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (key_frame_requested_) return;
+    if (key_frame_requested_ || !AcceptsLocked()) return;
     key_frame_requested_ = true;
+    // Its decoder lost them, so it may never acknowledge them.
+    unacknowledged_.clear();
+    due = DueNotifyLocked();
   }
+  Call(due);
   display_->Wake();
 }
 
@@ -234,6 +239,12 @@ void Viewer::OfferUnit(StreamEventPtr event, int64_t now_ns, bool fresh) {
     const UnitEvent* unit = UnitOf(event);
     const bool key_frame = unit->unit->key_frame;
     const size_t size_bytes = unit->unit->bytes.size();
+    if (key_frame && fresh && key_frame_requested_) {
+      // What came before it is of no use to a decoder that is lost, and must not hold it up.
+      key_frame_requested_ = false;
+      dropped_ += DropUnitsLocked();
+      unacknowledged_.clear();
+    }
     if (OverflowsLocked(size_bytes, now_ns)) LoseUnitsLocked(now_ns);
     if (sync_ != Sync::kStreaming && !key_frame) {
       // A joiner was never sent a unit, so it has lost none.
@@ -279,11 +290,6 @@ Viewer::Wants Viewer::GetWants() const {
   wants.last_sequence = last_queued_sequence_;
   wants.limits = limits_;
   return wants;
-}
-
-void Viewer::ClearKeyFrameRequest() {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  key_frame_requested_ = false;
 }
 
 bool Viewer::EndIfStalled(int64_t now_ns, EventCodec* codec) {

@@ -91,7 +91,8 @@ class Viewer {
   /// Ignored for a viewer that said it would not acknowledge.
   absl::Status Acknowledge(uint64_t sequence);
 
-  /// Asks for a key frame. Merged with other requests and rate-limited by the display.
+  /// Asks for a key frame, as a decoder does that lost its way: what was sent before need not be
+  /// acknowledged any more. Merged with other requests and rate-limited by the display.
   void RequestKeyFrame();
 
   /// INVALID_ARGUMENT as ValidateViewerLimits.
@@ -115,7 +116,8 @@ class Viewer {
   void OfferCursorShape(StreamEventPtr event);
   void OfferCursorMoved(StreamEventPtr event);
   /// Queues a unit, or drops it if the viewer waits for a key frame. `fresh` is false for a unit
-  /// that was coded before the viewer wanted it; then its age says nothing about the transport.
+  /// that was coded before the viewer wanted it; then its age says nothing about the transport. A
+  /// fresh key frame answers the viewer's request for one.
   void OfferUnit(StreamEventPtr event, int64_t now_ns, bool fresh);
   /// Ends the stream: drops queued units; nothing is queued after it.
   void OfferGoodbye(StreamEventPtr event);
@@ -137,8 +139,6 @@ class Viewer {
     bool ended = false;
   };
   Wants GetWants() const;
-  /// The display has taken up a requested key frame.
-  void ClearKeyFrameRequest();
 
   /// Ends the stream with STALLED if the viewer takes nothing; returns true if it did so now.
   bool EndIfStalled(int64_t now_ns, EventCodec* codec);

@@ -412,6 +412,25 @@ TEST_F(ViewerTest, RequestsAndClosingWakeTheDisplay) {
   EXPECT_EQ(viewer.Take(), nullptr);
 }
 
+TEST_F(ViewerTest, ARequestedKeyFramePassesAClosedWindow) {
+  Viewer& viewer = Make(true);
+  int notified = 0;
+  for (uint64_t sequence = 1; sequence <= 5; ++sequence) Offer(sequence, sequence == 1);
+  EXPECT_EQ(TakeAll(viewer), "started key1 unit2 unit3");
+  viewer.SetNotify([&notified] { ++notified; });
+  viewer.RequestKeyFrame();
+  EXPECT_EQ(notified, 1) << "the window is open again";
+  EXPECT_EQ(TakeAll(viewer), "unit4 unit5");
+  Offer(6, false);
+  Offer(7, false);
+  EXPECT_EQ(TakeAll(viewer), "unit6");
+  Offer(8, true);
+  EXPECT_EQ(TakeAll(viewer), "key8");
+  EXPECT_FALSE(viewer.GetWants().requested_key_frame);
+  EXPECT_TRUE(viewer.Acknowledge(2).ok()) << "an old one is still valid";
+  EXPECT_TRUE(viewer.Acknowledge(8).ok());
+}
+
 TEST_F(ViewerTest, LimitsOutOfRangeAreRefused) {
   EXPECT_FALSE(ValidateViewerLimits({-1, 0}).ok());
   EXPECT_FALSE(ValidateViewerLimits({0, -1}).ok());
