@@ -110,11 +110,13 @@ absl::Status Viewer::Acknowledge(uint64_t sequence) {
     }
     const int64_t now_ns = clock_.NowNs();
     progress_ns_ = now_ns;
+    const size_t owed = unacknowledged_.size();
     while (!unacknowledged_.empty() && unacknowledged_.front().sequence <= sequence) {
       const Sent& sent = unacknowledged_.front();
       if (sent.measured) encoded_to_acknowledged_.Add(now_ns - sent.encoded_time_ns);
       unacknowledged_.pop_front();
     }
+    if (unacknowledged_.size() < owed) acknowledged_ns_ = now_ns;
     due = DueNotifyLocked();
     ready = ReadyLocked();
   }
@@ -295,8 +297,11 @@ Viewer::Wants Viewer::GetWants() const {
 bool Viewer::EndIfStalled(int64_t now_ns, EventCodec* codec) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    if (!AcceptsLocked() || !OwesProgressLocked()) return false;
-    if (now_ns - progress_ns_ < kViewerStallNs) return false;
+    if (!AcceptsLocked()) return false;
+    const bool takes_nothing = OwesProgressLocked() && now_ns - progress_ns_ >= kViewerStallNs;
+    const bool acknowledges_nothing =
+        !WindowOpenLocked() && now_ns - acknowledged_ns_ >= kViewerStallNs;
+    if (!takes_nothing && !acknowledges_nothing) return false;
   }
   Goodbye goodbye;
   goodbye.reason = Goodbye::Reason::kStalled;
@@ -347,7 +352,7 @@ bool Viewer::TakeableLocked() const {
 }
 
 bool Viewer::OwesProgressLocked() const {
-  return write_in_flight_ || TakeableLocked() || !unacknowledged_.empty();
+  return write_in_flight_ || TakeableLocked();
 }
 
 StreamEventPtr Viewer::PopLocked() {
@@ -371,7 +376,9 @@ StreamEventPtr Viewer::PopOrderedLocked() {
   last_sent_sequence_ = unit->sequence;
   const Sent sent = {unit->sequence, unit->unit->encoded_time_ns, queued.fresh};
   unit_in_flight_ = sent;
-  if (acknowledges_) unacknowledged_.push_back(sent);
+  if (!acknowledges_) return queued.event;
+  if (unacknowledged_.empty()) acknowledged_ns_ = clock_.NowNs();
+  unacknowledged_.push_back(sent);
   return queued.event;
 }
 

@@ -29,7 +29,8 @@ inline constexpr size_t kQueueBytesMax = size_t{8} << 20;
 inline constexpr int64_t kQueueAgeMaxNs = 500'000'000;
 /// State changes kept for a viewer that takes nothing; of more, the oldest go.
 inline constexpr size_t kQueueStatesMax = 32;
-/// A viewer that has something to take or to acknowledge and does neither for so long is ended.
+/// A viewer that has something to take and takes nothing for so long is ended, and so is one whose
+/// window is closed and that acknowledges nothing for so long.
 inline constexpr int64_t kViewerStallNs = 20'000'000'000;
 /// A viewer that overflows again soon after it was brought back waits longer each time, so that one
 /// slow viewer doesn't make key frames for all.
@@ -208,6 +209,9 @@ class Viewer {
   uint64_t last_sent_sequence_ = 0;
   /// When the viewer last took, wrote or acknowledged something, or had nothing to do.
   int64_t progress_ns_ = 0;
+  /// When the viewer last acknowledged a unit, or owed no acknowledgement. Apart from the above
+  /// because it takes stats although its window is closed.
+  int64_t acknowledged_ns_ = 0;
   int64_t resync_not_before_ns_ = 0;
   int64_t resync_backoff_ns_ = 0;
   int64_t last_lost_ns_ = 0;

@@ -331,10 +331,30 @@ TEST_F(ViewerTest, AViewerThatTakesNothingStalls) {
 
 TEST_F(ViewerTest, AViewerThatNeverAcknowledgesAsItPromisedStalls) {
   Viewer& viewer = Make(true);
-  Offer(1, true);
   TakeAll(viewer);
   clock_.Advance(kViewerStallNs);
+  for (uint64_t sequence = 1; sequence <= 4; ++sequence) Offer(sequence, sequence == 1);
+  TakeAll(viewer);
+  for (int64_t waited_ns = 0; waited_ns < kViewerStallNs; waited_ns += kSecond) {
+    EXPECT_FALSE(viewer.EndIfStalled(clock_.NowNs(), nullptr)) << waited_ns;
+    viewer.OfferStats({});
+    EXPECT_EQ(TakeAll(viewer), "stats");
+    ASSERT_TRUE(viewer.Acknowledge(0).ok()) << "acknowledges nothing";
+    clock_.Advance(kSecond);
+  }
   EXPECT_TRUE(viewer.EndIfStalled(clock_.NowNs(), nullptr));
+}
+
+TEST_F(ViewerTest, AViewerThatAcknowledgesSlowlyDoesNotStall) {
+  Viewer& viewer = Make(true);
+  for (uint64_t sequence = 1; sequence <= 40; ++sequence) {
+    Offer(sequence, sequence == 1);
+    TakeAll(viewer);
+    if (sequence < 3) continue;
+    clock_.Advance(kViewerStallNs - 1);
+    ASSERT_FALSE(viewer.EndIfStalled(clock_.NowNs(), nullptr));
+    ASSERT_TRUE(viewer.Acknowledge(sequence - 2).ok());
+  }
 }
 
 TEST_F(ViewerTest, AWriteThatNeverCompletesStalls) {
