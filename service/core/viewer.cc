@@ -188,8 +188,14 @@ void Viewer::OfferStarted(StreamEventPtr event) {
     if (!AcceptsLocked()) return;
     NotePendingLocked(clock_.NowNs());
     DropUnitsLocked();
-    std::erase_if(ordered_, [](const Queued& queued) { return IsStarted(queued.event); });
-    ordered_.push_back({std::move(event), 0, false});
+    const auto queued = std::find_if(ordered_.begin(), ordered_.end(),
+                                     [](const Queued& item) { return IsStarted(item.event); });
+    if (queued != ordered_.end()) {
+      // In place: Started is the first event of a stream, whatever waits behind it.
+      queued->event = std::move(event);
+    } else {
+      ordered_.push_back({std::move(event), 0, false});
+    }
     sync_ = Sync::kJoining;
     due = DueNotifyLocked();
   }

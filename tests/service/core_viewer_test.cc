@@ -258,6 +258,20 @@ TEST_F(ViewerTest, ANewSizeDropsUnitsOfTheOldAndKeepsTheLatestStarted) {
   EXPECT_EQ(TakeAll(viewer), "started key4");
 }
 
+TEST_F(ViewerTest, StartedIsTheFirstEventHoweverOftenItIsRenewed) {
+  Viewer& viewer = Make(false);
+  OfferState(DisplayState::kActive);
+  Offer(1, true);
+  StreamStarted renewed;
+  renewed.display_id = "renewed";
+  viewer.OfferStarted(MakeEvent(renewed, nullptr));
+  const StreamEventPtr first = viewer.Take();
+  ASSERT_EQ(Describe(*first), "started");
+  EXPECT_EQ(std::get<StreamStarted>(first->body).display_id, "renewed");
+  viewer.OnWritten();
+  EXPECT_EQ(TakeAll(viewer), "state:ACTIVE");
+}
+
 TEST_F(ViewerTest, NotifiesOnceUntilTakeReturnsNothing) {
   Viewer& viewer = Make(false);
   int notified = 0;
