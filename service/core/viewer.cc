@@ -144,6 +144,7 @@ absl::Status Viewer::SetLimits(const ViewerLimits& limits) {
   if (!valid.ok()) return valid;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
+    if (limits_ == limits) return absl::OkStatus();
     limits_ = limits;
   }
   display_->Wake();

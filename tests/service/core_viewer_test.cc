@@ -440,6 +440,8 @@ TEST_F(ViewerTest, RequestsAndClosingWakeTheDisplay) {
   ASSERT_TRUE(viewer.SetLimits({1000000, 30}).ok());
   EXPECT_TRUE(signal_->Clear());
   EXPECT_EQ(viewer.GetWants().limits.frame_rate_max_hz, 30);
+  ASSERT_TRUE(viewer.SetLimits({1000000, 30}).ok());
+  EXPECT_FALSE(signal_->Clear()) << "nothing new";
   viewer.Close();
   EXPECT_TRUE(signal_->Clear());
   EXPECT_TRUE(viewer.GetWants().ended);
