@@ -37,8 +37,10 @@ SEncParamExt ExtendedParams(const BackendParams& params, SEncParamExt ext) {
   ext.bEnableAdaptiveQuant = false;
   ext.bEnableSceneChangeDetect = false;
   ext.bEnableDenoise = false;
-  // Finds the macroblocks that didn't change by itself, much as our change map would tell it.
-  ext.bEnableBackgroundDetection = true;
+  // It takes a macroblock of which a few pixels changed for background, and then never codes them.
+  // What remains: among neighbours with coding noise, the library skips a macroblock whose change
+  // is below that noise. No parameter forbids that.
+  ext.bEnableBackgroundDetection = false;
   ext.iTemporalLayerNum = 1;
   ext.iSpatialLayerNum = 1;
   ext.iNumRefFrame = 1;

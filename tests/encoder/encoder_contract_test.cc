@@ -268,8 +268,10 @@ TEST_P(EncoderContract, SmallChangeGivesSmallUnitAndOnlyThatChanges) {
   PaintText(plane, 1);
   const size_t key_frame_bytes = Encode(plane)->bytes.size();
   // OpenH264 isn't told which macroblocks didn't change; it refines some after a key frame.
-  plane.Fill(90, 300, 7, 12, 0x202020);
-  Encode(plane);
+  for (const uint32_t x : {80u, 90u}) {
+    plane.Fill(x, 300, 7, 12, 0x202020);
+    Encode(plane);
+  }
   for (uint32_t i = 0; i < 20; ++i) {
     plane.Fill(100 + i * 9, 300, 7, 12, 0x202020);
     const auto unit = Encode(plane);
@@ -279,16 +281,49 @@ TEST_P(EncoderContract, SmallChangeGivesSmallUnitAndOnlyThatChanges) {
     EXPECT_LE(last_.changed_rows, 2u);
   }
   const auto pictures = Judge();
-  ASSERT_EQ(pictures.size(), 22u);
+  ASSERT_EQ(pictures.size(), 23u);
   // Far from the change nothing moved, with x264 not by a single code value.
   const int moved_max = std::string(id()) == "x264" ? 0 : 2;
   for (uint32_t y = 400; y < 720; ++y) {
     for (uint32_t x = 0; x < 1280; x += 3) {
-      ASSERT_NEAR(pictures[1].y[y * 1280 + x], pictures.back().y[y * 1280 + x], moved_max)
+      ASSERT_NEAR(pictures[2].y[y * 1280 + x], pictures.back().y[y * 1280 + x], moved_max)
           << x << "," << y;
     }
   }
   EXPECT_GT(LumaPsnr(pictures.back(), plane), 36);
+}
+
+TEST_P(EncoderContract, SmallestChangesShowAtOnce) {
+  // The libraries' own shortcuts for static content must not swallow a change of a few pixels. Next
+  // to text OpenH264 does so: there a change of two pixels is below the coding noise.
+  std::vector<bool> backgrounds = {false};
+  if (std::string(id()) == "x264") backgrounds.push_back(true);
+  for (const bool text : backgrounds) {
+    for (const uint32_t width_px : {2u, 4u}) {
+      SCOPED_TRACE(width_px);
+      Open(320, 240);
+      HeapPlane plane(DRM_FORMAT_XRGB8888, 320, 240);
+      plane.Fill(0, 0, 320, 240, 0x646464);
+      if (text) PaintText(plane, 1);
+      plane.Fill(96, 96, 32, 32, 0x646464);
+      Encode(plane);
+      plane.Fill(240, 200, 16, 16, 0x305070);  // so that the picture was static in between
+      Encode(plane);
+      for (uint32_t i = 0; i < 8; ++i) {
+        const uint32_t x = 98 + i % 4 * 7;
+        const uint32_t y = 99 + i / 4 * 13;
+        plane.Fill(x, y, width_px, 1, 0xa0a0a0);
+        ASSERT_NE(Encode(plane), nullptr);
+        const auto pictures = Judge();
+        ASSERT_EQ(pictures.size(), i + 3);
+        for (uint32_t k = 0; k < width_px; ++k) {
+          const uint32_t color = testing::RgbAt(pictures.back(), x + k, y);
+          EXPECT_LE(ChannelDistance(color, 0xa0a0a0), 20)
+              << "change " << i << " pixel " << k << " is " << std::hex << color;
+        }
+      }
+    }
+  }
 }
 
 TEST_P(EncoderContract, HardestContentAtTheFinestQuantizerIsCoded) {
@@ -518,55 +553,6 @@ INSTANTIATE_TEST_SUITE_P(All, EncoderContract,
                                             ::testing::Values(H264Profile::kConstrainedBaseline,
                                                               H264Profile::kHigh)),
                          ParamName);
-
-TEST(MakeEncoder, UnknownIdIsNotFoundAndTellsWhatThereIs) {
-  const auto status =
-      MakeEncoder("nvenc", {.width_px = 64, .height_px = 64}, {}, MonotonicClock()).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
-  EXPECT_NE(status.message().find(ProbeEncoders().front().id), absl::string_view::npos) << status;
-}
-
-TEST(MakeEncoder, AutoTakesTheFirstThatIsAvailable) {
-  const auto encoder = MakeEncoder("auto", {.width_px = 64, .height_px = 64}, {}, MonotonicClock());
-  ASSERT_TRUE(encoder.ok()) << encoder.status();
-  EXPECT_EQ((*encoder)->description().profile, "constrained-baseline");
-}
-
-TEST(MakeEncoder, ParametersOutOfRangeAreInvalid) {
-  const EncoderParams good{.width_px = 64, .height_px = 64};
-  const auto code = [](const EncoderParams& params, const RateParams& rate) {
-    return MakeEncoder("auto", params, rate, MonotonicClock()).status().code();
-  };
-  ASSERT_EQ(code(good, {}), absl::StatusCode::kOk);
-  for (const EncoderParams& bad :
-       {EncoderParams{.width_px = 15, .height_px = 64}, EncoderParams{.width_px = 64},
-        EncoderParams{.width_px = kPlaneWidthMaxPx + 1, .height_px = 64},
-        EncoderParams{.width_px = 64, .height_px = 64, .frame_rate_hz = 0},
-        EncoderParams{.width_px = 64, .height_px = 64, .frame_rate_hz = 241},
-        EncoderParams{.width_px = 64, .height_px = 64, .threads = 0},
-        EncoderParams{.width_px = 64, .height_px = 64, .threads = 17}}) {
-    EXPECT_EQ(code(bad, {}), absl::StatusCode::kInvalidArgument);
-  }
-  for (const RateParams& bad :
-       {RateParams{.quantizer = 9}, RateParams{.quantizer = 41},
-        RateParams{.bitrate_max_bps = 99'999}, RateParams{.bitrate_max_bps = 1'000'000'001}}) {
-    EXPECT_EQ(code(good, bad), absl::StatusCode::kInvalidArgument);
-  }
-}
-
-TEST(ProbeEncoders, EveryBuiltInEncoderWorksHere) {
-  const auto capabilities = ProbeEncoders();
-  ASSERT_FALSE(capabilities.empty());
-  for (const EncoderCapability& capability : capabilities) {
-    EXPECT_TRUE(capability.available) << capability.id << ": " << capability.reason;
-    EXPECT_FALSE(capability.library_version.empty());
-    EXPECT_FALSE(capability.hardware);
-    EXPECT_EQ(capability.profiles, (std::vector<std::string>{"constrained-baseline", "high"}));
-    EXPECT_GE(capability.width_max_px, 3840u);
-    EXPECT_EQ(capability.fourccs.size(), 7u);
-    for (const uint32_t fourcc : capability.fourccs) EXPECT_TRUE(CpuFormatSupported(fourcc, 0));
-  }
-}
 
 }  // namespace
 }  // namespace planecast
