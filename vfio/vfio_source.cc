@@ -440,7 +440,11 @@ void VfioPlaneSource::SetWatched(bool watched, int64_t now_ns) {
   if (events_ != nullptr) {
     if (absl::Status done = events_->SetEnabled(watched); !done.ok()) Degrade(done);
   }
+  // What was learned before the pause is no flip now, and an error before it is over.
+  flip_pending_ns_ = 0;
   if (!watched) return;
+  transient_since_ns_ = 0;
+  retry_ns_ = kRetryMinNs;
   probe_pacer_.Restart(now_ns);
   look_pacer_.Restart(now_ns);
   look_not_before_ns_ = now_ns;

@@ -404,6 +404,36 @@ INSTANTIATE_TEST_SUITE_P(Dialects, FlipDialectTest,
                                          FakeFlipDialect::kIrqV3, FakeFlipDialect::kIrqV5,
                                          FakeFlipDialect::kIrqV6));
 
+TEST(WatchTest, AFlipBeforeThePauseIsNotTheTimeOfTheNextFrame) {
+  TestSource test(FakeDeviceOptions{.profile = FakeProfile::kIdeal});
+  test.SetMode(640, 480, 2);
+  test.source().SetWatched(true, test.clock().NowNs());
+  test.source().HandleEvents(test.clock().NowNs());
+  test.Look();
+  test.guest().Flip(1);
+  ASSERT_TRUE(test.source().HandleEvents(test.clock().NowNs()).flipped);
+  test.source().SetWatched(false, test.clock().NowNs());
+  test.clock().Advance(60'000 * kMillisecondNs);
+  test.source().SetWatched(true, test.clock().NowNs());
+  const PlaneLook look = test.Look();
+  ASSERT_EQ(look.primary, Primary::kFrame);
+  EXPECT_EQ(look.frame->flip_time_ns, test.clock().NowNs());
+}
+
+TEST(WatchTest, AnErrorBeforeThePauseMakesNoFailureOfOneThatPasses) {
+  TestSource test(FakeDeviceOptions{.profile = FakeProfile::kIdeal});
+  test.SetMode(640, 480);
+  test.source().SetWatched(true, test.clock().NowNs());
+  test.guest().FailQueries(EINVAL, 2);
+  ASSERT_EQ(test.Look().primary, Primary::kTransient);
+  test.source().SetWatched(false, test.clock().NowNs());
+  test.clock().Advance(60'000 * kMillisecondNs);
+  test.source().SetWatched(true, test.clock().NowNs());
+  EXPECT_EQ(test.Look().primary, Primary::kTransient);
+  EXPECT_LE(test.source().NextLookNs(), test.clock().NowNs() + 5 * kMillisecondNs);
+  EXPECT_EQ(test.LookAfter(5 * kMillisecondNs).primary, Primary::kFrame);
+}
+
 TEST(FlipEventsTest, TheIoctlDraftOnTodaysKernelFallsBackToPollingAndSaysSo) {
   TestSource test({.profile = FakeProfile::kIdeal, .flip_dialect = FakeFlipDialect::kNone},
                   {.flip_events = FlipEventChoice::kEventfdIoctl});
