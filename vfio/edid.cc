@@ -112,6 +112,13 @@ void PutDescriptor(uint8_t tag, const char* text, uint8_t* out) {
   if (text != nullptr) std::memcpy(out + 5, text, 13);
 }
 
+// A base block with its checksum, whoever made it.
+bool IsBlock(const EdidBlock& block) {
+  uint8_t sum = 0;
+  for (const uint8_t byte : block) sum = static_cast<uint8_t>(sum + byte);
+  return sum == 0 && std::equal(std::begin(kHeader), std::end(kHeader), block.begin());
+}
+
 uint32_t Word(const EdidBlock& block, size_t offset) {
   uint32_t word;
   std::memcpy(&word, block.data() + offset, sizeof(word));
@@ -259,14 +266,38 @@ absl::Status EdidWriter::SetMode(uint32_t width_px, uint32_t height_px, int64_t 
   if (!block.ok()) return block.status();
   if (absl::Status may = MayWrite(); !may.ok()) return may;
 
-  link_up_ns_ = std::numeric_limits<int64_t>::max();
+  const Offer before = ReadOffer();
   absl::Status done = Write(offsetof(abi::EdidRegs, link_state), abi::kEdidLinkDown);
-  // The size first: GVT-g takes no more of the block than it was told of.
-  if (done.ok()) done = Write(offsetof(abi::EdidRegs, edid_size), kEdidBlockBytes);
-  if (done.ok()) done = WriteBlock(*block);
+  // A mode under way stays so.
   if (!done.ok()) return done;
-  link_up_ns_ = now_ns + kLinkUpDelayNs;
-  return absl::OkStatus();
+  link_up_ns_ = std::numeric_limits<int64_t>::max();
+  // The size first: GVT-g takes no more of the block than it was told of.
+  done = Write(offsetof(abi::EdidRegs, edid_size), kEdidBlockBytes);
+  if (done.ok()) done = WriteBlock(*block);
+  if (!done.ok()) Restore(before);
+  if (done.ok() || before.is_connected) link_up_ns_ = now_ns + kLinkUpDelayNs;
+  return done;
+}
+
+EdidWriter::Offer EdidWriter::ReadOffer() const {
+  Offer offer;
+  const auto link = Read(offsetof(abi::EdidRegs, link_state));
+  const auto size = Read(offsetof(abi::EdidRegs, edid_size));
+  const auto block = ReadBlock();
+  if (size.ok() && *size >= kEdidBlockBytes) offer.size_bytes = *size;
+  if (block.ok() && IsBlock(*block)) offer.block = *block;
+  const bool is_under_way = link_up_ns_ != std::numeric_limits<int64_t>::max();
+  // Before the first write, GVT-g's guest sees the display of its block.
+  const bool is_untouched = link.ok() && *link == 0 && offer.block.has_value();
+  offer.is_connected = is_under_way || is_untouched || (link.ok() && *link == abi::kEdidLinkUp);
+  return offer;
+}
+
+void EdidWriter::Restore(const Offer& offer) const {
+  if (offer.size_bytes.has_value()) {
+    Write(offsetof(abi::EdidRegs, edid_size), *offer.size_bytes).IgnoreError();
+  }
+  if (offer.block.has_value()) WriteBlock(*offer.block).IgnoreError();
 }
 
 absl::Status EdidWriter::DoTimedWork(int64_t now_ns) {

@@ -50,7 +50,8 @@ class EdidWriter {
   absl::Status MayWrite() const;
 
   /// Starts to offer a mode; a mode under way is dropped. INVALID_ARGUMENT beyond the device's
-  /// limits, FAILED_PRECONDITION if the EDID is somebody else's.
+  /// limits, FAILED_PRECONDITION if the EDID is somebody else's. If the device fails half-way, the
+  /// block that was there is put back as far as that goes, and the link comes up with it later.
   absl::Status SetMode(uint32_t width_px, uint32_t height_px, int64_t now_ns);
 
   /// When DoTimedWork has something to do; INT64_MAX if never.
@@ -63,6 +64,15 @@ class EdidWriter {
       : device_(&device), region_offset_bytes_(region_offset_bytes), borrowed_(borrowed) {}
   absl::StatusOr<uint32_t> Read(uint64_t offset_bytes) const;
   absl::Status Write(uint64_t offset_bytes, uint32_t value) const;
+  /// What the guest was offered before.
+  struct Offer {
+    std::optional<uint32_t> size_bytes;
+    std::optional<EdidBlock> block;
+    /// The guest saw a display.
+    bool is_connected = false;
+  };
+  Offer ReadOffer() const;
+  void Restore(const Offer& offer) const;
   absl::StatusOr<EdidBlock> ReadBlock() const;
   absl::Status WriteBlock(const EdidBlock& block) const;
   absl::Status ReadLimits(uint64_t region_size_bytes);

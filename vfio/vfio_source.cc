@@ -71,6 +71,7 @@ class VfioPlaneSource : public PlaneSource {
         cursor_(cache_),
         probe_pacer_(kProbePacing),
         look_pacer_(kLookPacing) {}
+  ~VfioPlaneSource() override;
 
   absl::Status Init(FlipEventChoice choice);
 
@@ -145,6 +146,13 @@ class VfioPlaneSource : public PlaneSource {
   bool shows_frame_ = false;
   int64_t painted_in_place_ns_ = std::numeric_limits<int64_t>::min() / 2;
 };
+
+// A guest whose mode was under way is not left without a display.
+VfioPlaneSource::~VfioPlaneSource() {
+  const bool is_vmm_gone = opened_.vmm_pidfd.valid() && IsReadable(opened_.vmm_pidfd.get());
+  if (is_gone_ || is_vmm_gone || !edid_.has_value()) return;
+  if (edid_->NextTimedWorkNs() != kNeverNs) edid_->DoTimedWork(kNeverNs).IgnoreError();
+}
 
 absl::Status VfioPlaneSource::Init(FlipEventChoice choice) {
   const auto kind = device_.Probe();

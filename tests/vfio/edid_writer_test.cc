@@ -8,6 +8,21 @@
 namespace planecast {
 namespace {
 
+// A device whose EDID region fails on request.
+class FailingEdid : public FakeDevice {
+ public:
+  using FakeDevice::FakeDevice;
+  int64_t Pwrite(int fd, const void* data, size_t size_bytes, int64_t offset_bytes) override {
+    if (writes_until_failure_ > 0 && --writes_until_failure_ == 0) return -EIO;
+    return FakeDevice::Pwrite(fd, data, size_bytes, offset_bytes);
+  }
+  /// The n-th write from now fails.
+  void FailWrite(int n) { writes_until_failure_ = n; }
+
+ private:
+  int writes_until_failure_ = 0;
+};
+
 class EdidProfileTest : public testing::TestWithParam<FakeProfile> {};
 
 TEST_P(EdidProfileTest, OffersAModeInTwoStepsAHundredMillisecondsApart) {
@@ -45,6 +60,50 @@ TEST_P(EdidProfileTest, TheLastModeWins) {
   EXPECT_EQ(test.guest().link_state(), abi::kEdidLinkUp);
   const EdidBlock block = *MakeEdid(640, 480);
   EXPECT_TRUE(std::equal(block.begin(), block.end(), test.guest().VisibleEdid().begin()));
+}
+
+TEST_P(EdidProfileTest, AFailureHalfWayBringsBackTheModeBefore) {
+  // The size, then the first, a middle and the last word of the block.
+  for (const int failing_write : {2, 3, 20, 34}) {
+    ManualClock clock;
+    FailingEdid device({.profile = GetParam()}, clock);
+    OpenedDevice opened;
+    opened.device = Fd(device, device.OpenDevice());
+    const auto source = *MakeVfioSource(std::move(opened), {}, clock);
+    ASSERT_TRUE(source->SetMode(800, 600, 0).ok());
+    source->HandleEvents(EdidWriter::kLinkUpDelayNs);
+    ASSERT_EQ(device.guest().link_state(), abi::kEdidLinkUp);
+
+    device.FailWrite(failing_write);
+    const int64_t now_ns = 5 * EdidWriter::kLinkUpDelayNs;
+    EXPECT_FALSE(source->SetMode(1024, 768, now_ns).ok());
+    source->HandleEvents(now_ns + EdidWriter::kLinkUpDelayNs);
+    EXPECT_EQ(device.guest().link_state(), abi::kEdidLinkUp) << failing_write;
+    const EdidBlock block = *MakeEdid(800, 600);
+    EXPECT_TRUE(std::equal(block.begin(), block.end(), device.guest().VisibleEdid().begin()))
+        << failing_write;
+  }
+}
+
+TEST_P(EdidProfileTest, TheFirstWriteFailsAndAModeUnderWayStillComes) {
+  ManualClock clock;
+  FailingEdid device({.profile = GetParam()}, clock);
+  OpenedDevice opened;
+  opened.device = Fd(device, device.OpenDevice());
+  const auto source = *MakeVfioSource(std::move(opened), {}, clock);
+  ASSERT_TRUE(source->SetMode(800, 600, 0).ok());
+  device.FailWrite(1);
+  EXPECT_FALSE(source->SetMode(1024, 768, kMillisecondNs).ok());
+  source->HandleEvents(EdidWriter::kLinkUpDelayNs);
+  EXPECT_EQ(device.guest().link_state(), abi::kEdidLinkUp);
+}
+
+TEST_P(EdidProfileTest, ADetachWhileAModeIsUnderWayBringsTheLinkUp) {
+  TestSource test(GetParam());
+  ASSERT_TRUE(test.source().SetMode(800, 600, test.clock().NowNs()).ok());
+  ASSERT_EQ(test.guest().link_state(), abi::kEdidLinkDown);
+  test.Destroy();
+  EXPECT_EQ(test.guest().link_state(), abi::kEdidLinkUp);
 }
 
 TEST_P(EdidProfileTest, RefusesModesBeyondTheLimits) {
