@@ -25,6 +25,26 @@ bool ParseWhole(std::string_view text, Number& number) {
   return result.ec == std::errc() && result.ptr == end;
 }
 
+// A flag as it stands in one argument: with its value, if that is attached.
+struct Written {
+  std::string_view name;
+  std::optional<std::string_view> value;
+};
+
+Written SplitLong(std::string_view arg) {
+  const size_t equals = arg.find('=');
+  if (equals == std::string_view::npos) return {arg.substr(2), std::nullopt};
+  return {arg.substr(2, equals - 2), arg.substr(equals + 1)};
+}
+
+Written SplitShort(std::string_view arg) {
+  const std::string_view name = arg.substr(1, 1);
+  std::string_view value = arg.substr(2);
+  if (value.empty()) return {name, std::nullopt};
+  if (value.starts_with('=')) value.remove_prefix(1);
+  return {name, value};
+}
+
 std::string FlagText(const Flag& flag) {
   std::string text = absl::StrCat(flag.letter != 0 ? std::string{'-', flag.letter, ',', ' '} : "",
                                   "--", View(flag.name));
@@ -92,23 +112,17 @@ absl::Status ArgsParser::Parse(const std::vector<std::string>& args, size_t& pos
       continue;
     }
     const bool is_long = arg[1] == '-';
-    const size_t equals = is_long ? arg.find('=') : std::string::npos;
-    const std::string name =
-        is_long ? arg.substr(2, equals == std::string::npos ? equals : equals - 2) : arg.substr(1);
-    const Flag* flag = nullptr;
-    if (is_long) {
-      flag = Find(name);
-    } else if (name.size() == 1) {
-      flag = FindLetter(name[0]);
-    }
+    const Written written = is_long ? SplitLong(arg) : SplitShort(arg);
+    const Flag* flag = is_long ? Find(written.name) : FindLetter(written.name[0]);
     if (flag == nullptr) return absl::InvalidArgumentError(absl::StrCat("unknown flag ", arg));
     std::string value;
     if (flag->value.empty()) {
-      if (equals != std::string::npos) {
-        return absl::InvalidArgumentError(absl::StrCat("--", name, " takes no value"));
+      if (written.value) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("--", View(flag->name), " takes no value, but was given as ", arg));
       }
-    } else if (equals != std::string::npos) {
-      value = arg.substr(equals + 1);
+    } else if (written.value) {
+      value = *written.value;
     } else if (position + 1 < args.size()) {
       value = args[++position];
     } else {

@@ -71,7 +71,7 @@ class Args {
   std::vector<std::string> operands_;
 };
 
-/// Reads `--flag value`, `--flag=value`, `-f value`; `--` ends the flags.
+/// Reads `--flag value`, `--flag=value`, `-f value`, `-fvalue`, `-f=value`; `--` ends the flags.
 class ArgsParser {
  public:
   explicit ArgsParser(std::vector<Flag> flags) : flags_(std::move(flags)) {}

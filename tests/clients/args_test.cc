@@ -11,7 +11,7 @@ using ::testing::HasSubstr;
 
 const std::vector<Flag> kFlags = {
     {.name = "file", .value = "FILE", .help = "", .letter = 'f'},
-    {.name = "quick", .value = "", .help = ""},
+    {.name = "quick", .value = "", .help = "", .letter = 'q'},
 };
 
 absl::StatusOr<Args> Parse(const std::vector<std::string>& args) {
@@ -26,6 +26,9 @@ TEST(ArgsParserTest, ReadsValuesInEachForm) {
   EXPECT_EQ(Parse({"--file", "a"})->Get("file"), "a");
   EXPECT_EQ(Parse({"--file=a"})->Get("file"), "a");
   EXPECT_EQ(Parse({"-f", "a"})->Get("file"), "a");
+  EXPECT_EQ(Parse({"-fa"})->Get("file"), "a");
+  EXPECT_EQ(Parse({"-f=a"})->Get("file"), "a");
+  EXPECT_EQ(Parse({"-f="})->Get("file", "x"), "");
   EXPECT_EQ(Parse({"--file="})->Get("file", "x"), "");
   EXPECT_EQ(Parse({})->Get("file", "x"), "x");
 }
@@ -41,7 +44,8 @@ TEST(ArgsParserTest, KeepsOperandsInOrderAndStopsAtDoubleDash) {
 TEST(ArgsParserTest, RefusesUnknownFlagsAndWrongValues) {
   EXPECT_THAT(std::string(Parse({"--fiel"}).status().message()), HasSubstr("--fiel"));
   EXPECT_FALSE(Parse({"-x"}).ok());
-  EXPECT_FALSE(Parse({"-fx"}).ok());
+  EXPECT_FALSE(Parse({"-qf"}).ok());
+  EXPECT_FALSE(Parse({"-q=yes"}).ok());
   EXPECT_FALSE(Parse({"--quick=yes"}).ok());
   EXPECT_THAT(std::string(Parse({"--file"}).status().message()), HasSubstr("FILE"));
 }
