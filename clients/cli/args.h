@@ -23,6 +23,8 @@ struct Flag {
   std::string_view help;
   /// A one-letter form, or 0.
   char letter = 0;
+  /// The values that completion offers, separated by blanks.
+  std::string_view choices = "";
 };
 
 /// An example for help.

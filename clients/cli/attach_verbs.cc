@@ -1,4 +1,6 @@
 // `planecast attach`, `detach` and `mode`: what changes a display.
+#include <google/protobuf/struct.pb.h>
+
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -153,6 +155,14 @@ int RunAttach(const Context& context) {
   return kDone;
 }
 
+// Says in JSON which display a verb without data of its own was about.
+google::protobuf::Struct NameReport(const Context& context) {
+  google::protobuf::Struct report;
+  (*report.mutable_fields())["name"].set_string_value(
+      absl::StrCat("displays/", View(DisplayId(context.display()))));
+  return report;
+}
+
 int RunDetach(const Context& context) {
   int exit_code = kDone;
   const std::unique_ptr<Client> client = Connect(context, exit_code);
@@ -161,6 +171,7 @@ int RunDetach(const Context& context) {
   if (!status.ok()) {
     return CallFailed(context, absl::StrCat("detach ", context.display()), status);
   }
+  if (context.output == Output::kJson) context.out() << FormatJson(NameReport(context));
   return kDone;
 }
 
@@ -174,6 +185,13 @@ int RunMode(const Context& context) {
       client->SetDisplayMode(context.display(), size->width_px, size->height_px);
   if (!status.ok()) {
     return CallFailed(context, absl::StrCat("set the mode of ", context.display()), status);
+  }
+  if (context.output == Output::kJson) {
+    google::protobuf::Struct report = NameReport(context);
+    auto& fields = *report.mutable_fields();
+    fields["width_px"].set_number_value(size->width_px);
+    fields["height_px"].set_number_value(size->height_px);
+    context.out() << FormatJson(report);
   }
   context.err() << "offered " << size->width_px << "x" << size->height_px
                 << " to the guest, which decides; 'planecast watch' shows a change\n";
@@ -239,6 +257,7 @@ const Verb& DetachVerb() {
       .syntax = {.name = "detach",
                  .synopsis = "NAME",
                  .summary = "Detach a display: end its streams and close its device",
+                 .details = "Prints nothing; with -o json {name}.",
                  .operands_min = 1,
                  .operands_max = 1,
                  .takes_display = true,
@@ -252,6 +271,8 @@ const Verb& ModeVerb() {
       .syntax = {.name = "mode",
                  .synopsis = "NAME WIDTHxHEIGHT",
                  .summary = "Offer the guest a display mode (writes an EDID)",
+                 .details = "From 64x64 to 7680x4320; a device may take less. With -o json "
+                            "prints {name, width_px, height_px}.",
                  .operands_min = 2,
                  .operands_max = 2,
                  .takes_display = true,

@@ -17,7 +17,8 @@ bool TakesFile(const Flag& flag) {
 
 std::vector<Flag> FlagsOf(const Verb& verb) {
   std::vector<Flag> flags = verb.syntax.flags;
-  flags.insert(flags.end(), GlobalFlags().begin(), GlobalFlags().end());
+  const std::vector<Flag> global_flags = GlobalFlagsOf(verb);
+  flags.insert(flags.end(), global_flags.begin(), global_flags.end());
   return flags;
 }
 
@@ -180,7 +181,8 @@ const Verb& CompletionVerb() {
                  .examples = {{"source <(planecast completion bash)", "for this shell"},
                               {"planecast completion bash > /etc/bash_completion.d/planecast",
                                "for all of them"}}},
-      .run = RunCompletion};
+      .run = RunCompletion,
+      .takes_output = false};
   return verb;
 }
 

@@ -1,4 +1,6 @@
 // `planecast record`: a display's stream as a file.
+#include <google/protobuf/struct.pb.h>
+
 #include <condition_variable>
 #include <limits>
 #include <mutex>
@@ -127,6 +129,19 @@ class Recorder : public StreamHandler {
     return FormatWhy(state_->state(), state_->reason(), state_->remedy());
   }
 
+  // What was recorded, for a program.
+  google::protobuf::Struct MakeReport() const {
+    const std::lock_guard lock(mutex_);
+    google::protobuf::Struct report;
+    auto& fields = *report.mutable_fields();
+    auto& files = *fields["files"].mutable_list_value();
+    for (const std::string& file : writer_->files()) files.add_values()->set_string_value(file);
+    fields["duration_s"].set_number_value(static_cast<double>(length_ns_) / 1e9);
+    fields["pictures"].set_number_value(static_cast<double>(frames_));
+    fields["bytes"].set_number_value(static_cast<double>(writer_->size_bytes()));
+    return report;
+  }
+
   std::vector<std::string> files() const {
     const std::lock_guard lock(mutex_);
     return writer_->files();
@@ -200,6 +215,7 @@ int Report(const Context& context, Recorder& recorder, const Limits& limits) {
   if (!finished.ok()) return Failed(context, "finish the recording", finished);
   context.err() << "wrote " << absl::StrJoin(recorder.files(), ", ") << ": "
                 << recorder.FormatProgress() << "\n";
+  if (context.output == Output::kJson) context.out() << FormatJson(recorder.MakeReport());
   const absl::Status why = recorder.end_status();
   if (why.ok()) return kDone;
   const bool is_write_error = !absl::IsUnavailable(why) && !absl::IsNotFound(why);
@@ -254,7 +270,8 @@ const Verb& RecordVerb() {
                "MP4 has the guest's own frame times. Where the size changes, out-2.mp4 is begun.\n"
                "A cursor that is a plane of its own is not in the recording. A file appears under "
                "its name when it is whole;\nCtrl-C ends it properly. --timeout is the time to wait "
-               "for the first picture.",
+               "for the first picture.\nWith -o json prints {files, duration_s, pictures, bytes} "
+               "at the end.",
            .operands_min = 1,
            .operands_max = 1,
            .takes_display = true,

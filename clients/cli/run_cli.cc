@@ -54,6 +54,10 @@ absl::StatusOr<ClientOptions> ReadClientOptions(const Args& args) {
 }
 
 absl::StatusOr<Output> ReadOutput(const Args& args, const Verb& verb) {
+  if (!verb.takes_output && args.Has("output")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("-o is not for '", View(verb.syntax.name), "', which prints one form only"));
+  }
   const std::string text = args.Get("output", "table");
   if (text == "table") return Output::kTable;
   if (text == "json") return Output::kJson;
@@ -121,14 +125,15 @@ int RunCli(const std::vector<std::string>& args, const Environment& environment)
   }
   if (!is_help_verb) {
     std::vector<Flag> flags = verb->syntax.flags;
-    flags.insert(flags.end(), GlobalFlags().begin(), GlobalFlags().end());
+    const std::vector<Flag> global_flags = GlobalFlagsOf(*verb);
+    flags.insert(flags.end(), global_flags.begin(), global_flags.end());
     status = ArgsParser(std::move(flags)).Parse(args, position, /*stop_at_operand=*/false, parsed);
     if (!status.ok()) {
       return Complain(environment, std::string(status.message()), VerbHelpHint(*verb));
     }
   }
   if (is_help_verb || parsed.Has("help")) {
-    environment.out << FormatVerbHelp(verb->syntax, GlobalFlags());
+    environment.out << FormatVerbHelp(verb->syntax, GlobalFlagsOf(*verb));
     return kDone;
   }
   return RunVerb(*verb, parsed, environment);

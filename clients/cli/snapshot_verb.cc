@@ -69,6 +69,8 @@ const Verb& SnapshotVerb() {
       .syntax = {.name = "snapshot",
                  .synopsis = "NAME -f out.png [--no-cursor]",
                  .summary = "Save the current picture as a PNG file",
+                 .details = "With -o json prints {file, width_px, height_px, capture_time, "
+                            "cursor_drawn}.",
                  .operands_min = 1,
                  .operands_max = 1,
                  .takes_display = true,

@@ -5,6 +5,8 @@
 namespace planecast::cli {
 namespace {
 
+constexpr std::string_view kOutputFlag = "output";
+
 void PrintHelpHint(const Context& context) {
   context.err() << "Try 'planecast " << context.verb.syntax.name << " --help'.\n";
 }
@@ -26,7 +28,8 @@ const std::vector<Flag>& GlobalFlags() {
       {.name = "output",
        .value = "FORMAT",
        .help = "table (default) or json, with the proto's field names",
-       .letter = 'o'},
+       .letter = 'o',
+       .choices = "table json"},
       {.name = "timeout",
        .value = "TIME",
        .help = "how long to wait for an answer: 10, 2.5, 500ms (default 10 seconds)"},
@@ -43,6 +46,21 @@ const std::vector<Flag>& GlobalFlags() {
       {.name = "version", .value = "", .help = "print this program's version"},
       {.name = "help", .value = "", .help = "print help", .letter = 'h'},
   };
+  return flags;
+}
+
+std::vector<Flag> GlobalFlagsOf(const Verb& verb) {
+  std::vector<Flag> flags;
+  for (Flag flag : GlobalFlags()) {
+    if (flag.name == kOutputFlag) {
+      if (!verb.takes_output) continue;
+      if (verb.prints_names) {
+        flag.help = "table (default), json with the proto's field names, or names alone";
+        flag.choices = "table json names";
+      }
+    }
+    flags.push_back(flag);
+  }
   return flags;
 }
 

@@ -45,6 +45,8 @@ struct Verb {
   int (*run)(const Context& context);
   /// `-o names` makes sense.
   bool prints_names = false;
+  /// Takes -o: all verbs but those whose output has a form of its own.
+  bool takes_output = true;
 };
 
 const Verb& HostVerb();
@@ -66,8 +68,11 @@ inline constexpr std::string_view kFakeScenes = "desktop video static modeset bl
 /// All verbs, in the order of help.
 const std::vector<const Verb*>& AllVerbs();
 
-/// Flags that every verb takes.
+/// Flags that every verb takes, but see GlobalFlagsOf.
 const std::vector<Flag>& GlobalFlags();
+
+/// Those of GlobalFlags that this verb takes, with the help that is true of it.
+std::vector<Flag> GlobalFlagsOf(const Verb& verb);
 
 /// Prints what is wrong with the command line and where help is; returns kWrongUsage.
 int WrongUsage(const Context& context, const absl::Status& status);

@@ -64,6 +64,8 @@ TEST(CliUsageTest, HelpListsEachVerbAndEachVerbHasHelpWithAnExample) {
     EXPECT_EQ(help.exit_code, 0);
     EXPECT_THAT(help.out, AllOf(HasSubstr("Usage: planecast " + name), HasSubstr("Examples:"),
                                 HasSubstr("--server")));
+    EXPECT_EQ(help.out.find("--output") != std::string::npos, verb->takes_output) << name;
+    EXPECT_EQ(help.out.find("or names") != std::string::npos, verb->prints_names) << name;
     EXPECT_EQ(RunCli({"help", name}).out, help.out);
   }
 }
@@ -116,6 +118,8 @@ TEST(CliUsageTest, WrongUsageExitsWithTwoAndPointsAtHelp) {
       {"mode", "desk", "wide"},
       {"mode", "desk", "99999x10"},
       {"completion", "tcsh"},
+      {"completion", "bash", "-o", "json"},
+      {"-o", "json", "completion", "bash"},
       {"list", "--server", "no server"},
       {"list", "--timeout", "never"},
       {"list", "--tls", "--insecure"},
@@ -323,6 +327,16 @@ TEST_F(CliTest, DetachDetachesOnce) {
   const CliResult again = Run({"detach", "desk"});
   EXPECT_EQ(again.exit_code, 1);
   EXPECT_THAT(again.err, HasSubstr("no display displays/desk"));
+}
+
+TEST_F(CliTest, DetachAndModeTellProgramsWhatTheyDid) {
+  server_.AddDisplay(MakeDisplay("desk"));
+  const auto mode = ParseJson(Run({"mode", "desk", "800x600", "-o", "json"}).out);
+  EXPECT_EQ(mode.fields().at("name").string_value(), "displays/desk");
+  EXPECT_EQ(mode.fields().at("width_px").number_value(), 800);
+  EXPECT_EQ(mode.fields().at("height_px").number_value(), 600);
+  const auto detached = ParseJson(Run({"detach", "desk", "-o", "json"}).out);
+  EXPECT_EQ(detached.fields().at("name").string_value(), "displays/desk");
 }
 
 TEST_F(CliTest, ModeOffersASize) {

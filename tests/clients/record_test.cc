@@ -1,5 +1,7 @@
 // `planecast record`, from a scripted server to a file that libavformat reads.
 #include <gmock/gmock.h>
+#include <google/protobuf/struct.pb.h>
+#include <google/protobuf/util/json_util.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -74,6 +76,20 @@ TEST_F(RecordTest, Mp4HasEachPictureAtItsFlipTime) {
                                         DoubleNear(0.050, 1e-4), DoubleNear(0.150, 1e-4)));
   EXPECT_THAT(clip.lumas, ElementsAre(32, 40, 48, 56));
   EXPECT_EQ(FileCount(), 1U);
+}
+
+TEST_F(RecordTest, TellsAProgramWhatItRecorded) {
+  server_.AddStreamScript(ServeClip(EncodeClip(320, 240, 2), {1000, 1500}));
+  const CliResult result = Record("a.mp4", {"--frames", "2", "-ojson"});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  google::protobuf::Struct report;
+  ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(result.out, &report).ok()) << result.out;
+  const auto& fields = report.fields();
+  ASSERT_EQ(fields.at("files").list_value().values_size(), 1);
+  EXPECT_EQ(fields.at("files").list_value().values(0).string_value(), Path("a.mp4"));
+  EXPECT_GE(fields.at("duration_s").number_value(), 0.5);
+  EXPECT_EQ(fields.at("pictures").number_value(), 2);
+  EXPECT_GT(fields.at("bytes").number_value(), 0);
 }
 
 TEST_F(RecordTest, TheLastPictureLastsUntilTheEndOfTheRecording) {
