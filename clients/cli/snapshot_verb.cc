@@ -45,12 +45,10 @@ int RunSnapshot(const Context& context) {
   if (client == nullptr) return exit_code;
   const absl::StatusOr<v1::GetSnapshotResponse> snapshot =
       client->GetSnapshot(context.display(), context.args.Has("no-cursor"));
+  // The server's message has the display's state, why it is in it, and what to do.
   if (!snapshot.ok()) {
-    exit_code = CallFailed(context, absl::StrCat("take a snapshot of ", context.display()),
-                           snapshot.status());
-    const absl::StatusOr<v1::Display> display = client->GetDisplay(context.display());
-    if (display.ok()) ExplainNoPicture(context, *display);
-    return exit_code;
+    return CallFailed(context, absl::StrCat("take a snapshot of ", context.display()),
+                      snapshot.status());
   }
   if (path == "-") {
     context.out() << snapshot->png() << std::flush;

@@ -1,10 +1,12 @@
 #include "clients/cli/verbs.h"
 
+#include "absl/strings/str_cat.h"
 #include "clients/cli/format.h"
 
 namespace planecast::cli {
 namespace {
 
+constexpr char kListHint[] = "; 'planecast list' shows what is attached";
 constexpr std::string_view kOutputFlag = "output";
 
 void PrintHelpHint(const Context& context) {
@@ -76,7 +78,9 @@ int Failed(const Context& context, std::string_view what, const absl::Status& st
 }
 
 int CallFailed(const Context& context, std::string_view what, const absl::Status& status) {
-  Failed(context, what, status);
+  const bool lacks_display = absl::IsNotFound(status) && context.verb.syntax.takes_display;
+  Failed(context, what,
+         lacks_display ? absl::NotFoundError(absl::StrCat(status.message(), kListHint)) : status);
   if (!absl::IsInvalidArgument(status)) return kFailed;
   PrintHelpHint(context);
   return kWrongUsage;

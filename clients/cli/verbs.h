@@ -81,7 +81,7 @@ int WrongUsage(const Context& context, const absl::Status& status);
 int Failed(const Context& context, std::string_view what, const absl::Status& status);
 
 /// Failed for what the server answered: what it calls INVALID_ARGUMENT is wrong usage, as if it had
-/// been noticed before the call.
+/// been noticed before the call. Where no such display is attached, it points at 'list'.
 int CallFailed(const Context& context, std::string_view what, const absl::Status& status);
 
 /// Connects; on failure prints why and sets `exit_code`.

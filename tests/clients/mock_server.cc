@@ -14,8 +14,7 @@ namespace {
 constexpr size_t kPageSize = 2;
 
 grpc::Status NoSuchDisplay(const std::string& name) {
-  return {grpc::StatusCode::NOT_FOUND,
-          absl::StrCat("no display ", name, " is attached; 'planecast list' shows those that are")};
+  return {grpc::StatusCode::NOT_FOUND, absl::StrCat("no display ", name, " is attached")};
 }
 
 std::string MakeFolder() {
