@@ -1,5 +1,6 @@
 #include "clients/cpp/status.h"
 
+#include <algorithm>
 #include <string>
 
 #include "absl/strings/ascii.h"
@@ -14,6 +15,42 @@ std::string ExplainNoServer(const ServerAddress& server, const std::string& mess
   return absl::StrCat(
       "no server at ", server.target, " (", message,
       "): is planecastd running? Set PLANECAST_SERVER or --server to reach another");
+}
+
+// Letters only and lower-case, so that `DEADLINE_EXCEEDED` equals `Deadline Exceeded`.
+std::string Letters(std::string text) {
+  const auto is_letter = [](char c) { return absl::ascii_isalpha(static_cast<unsigned char>(c)); };
+  text.erase(std::remove_if(text.begin(), text.end(), [&](char c) { return !is_letter(c); }),
+             text.end());
+  return absl::AsciiStrToLower(text);
+}
+
+// gRPC itself has no more to say than the code where a connection ends under a call.
+bool IsBare(const absl::Status& status) {
+  const std::string letters = Letters(std::string(status.message()));
+  return letters.empty() || letters == Letters(absl::StatusCodeToString(status.code())) ||
+         letters == "canceled";
+}
+
+std::string ExplainBare(absl::StatusCode code, const std::string& server) {
+  switch (code) {
+    case absl::StatusCode::kCancelled:
+    case absl::StatusCode::kUnavailable:
+    case absl::StatusCode::kAborted:
+      return absl::StrCat(server,
+                          " is shutting down or closed the connection: planecastd's log says why");
+    case absl::StatusCode::kDeadlineExceeded:
+      return absl::StrCat(server, " did not answer in time: a longer --timeout may help");
+    case absl::StatusCode::kUnimplemented:
+      return absl::StrCat(server,
+                          " does not know this call: is it planecastd, and as new as this?");
+    case absl::StatusCode::kPermissionDenied:
+    case absl::StatusCode::kUnauthenticated:
+      return absl::StrCat(server, " refused the call: check --tls-cert and --tls-key");
+    default:
+      return absl::StrCat(server, " failed without saying why (", absl::StatusCodeToString(code),
+                          "): planecastd's log may tell");
+  }
 }
 
 std::string ExplainUnavailable(const std::string& message, const ServerAddress& server,
@@ -60,6 +97,7 @@ absl::Status FromGrpc(const grpc::Status& status, const ServerAddress& server, b
   if (status.ok()) return absl::OkStatus();
   // The two code spaces are equal number by number.
   const auto code = static_cast<absl::StatusCode>(status.error_code());
+  if (IsBare({code, status.error_message()})) return {code, ExplainBare(code, server.target)};
   switch (status.error_code()) {
     case grpc::StatusCode::UNAVAILABLE:
       return {code, ExplainUnavailable(status.error_message(), server, use_tls)};

@@ -9,7 +9,8 @@
 namespace planecast {
 
 /// Keeps the code. A server's own message is kept as it is; gRPC's messages about a connection that
-/// did not come about are replaced by what to do about it.
+/// did not come about, and those that are no more than the code, are replaced by what happened and
+/// what to do about it.
 absl::Status FromGrpc(const grpc::Status& status, const ServerAddress& server, bool use_tls);
 
 }  // namespace planecast

@@ -6,6 +6,7 @@
 namespace planecast {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 
 std::string Explain(grpc::StatusCode code, const std::string& message, bool use_tls = false) {
@@ -40,6 +41,23 @@ TEST(FromGrpcTest, TellsCertificateTroubleFromAnAbsentServer) {
                       "failed to connect to all addresses; last error: WRONG_VERSION_NUMBER",
                       /*use_tls=*/true),
               HasSubstr("speaks plain text"));
+}
+
+TEST(FromGrpcTest, SaysMoreThanTheCode) {
+  for (const char* bare : {"", "CANCELLED", "Cancelled", "Canceled"}) {
+    EXPECT_EQ(Explain(grpc::StatusCode::CANCELLED, bare),
+              "vmhost:7443 is shutting down or closed the connection: planecastd's log says why")
+        << bare;
+  }
+  EXPECT_THAT(Explain(grpc::StatusCode::UNAVAILABLE, ""), HasSubstr("closed the connection"));
+  for (int code = 1; code <= 16; ++code) {
+    const std::string name = absl::StatusCodeToString(static_cast<absl::StatusCode>(code));
+    for (const std::string& bare : {std::string(), name}) {
+      const std::string message = Explain(static_cast<grpc::StatusCode>(code), bare);
+      EXPECT_THAT(message, HasSubstr("vmhost:7443 ")) << name;
+      EXPECT_THAT(message, ContainsRegex("[:]")) << name;
+    }
+  }
 }
 
 TEST(FromGrpcTest, NamesTheTimeoutFlagWhenTimeIsUp) {
