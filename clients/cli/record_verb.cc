@@ -44,9 +44,7 @@ class Recorder : public StreamHandler {
     const std::lock_guard lock(mutex_);
     timeline_.OnStarted(started.server_monotonic_time_ns());
     writer_->SetPictureSize({started.visible_width_px(), started.visible_height_px()});
-    if (started.cursor_path() == v1::CURSOR_PATH_SEPARATE && !std::exchange(told_cursor_, true)) {
-      err_ << "the guest's cursor is a plane of its own and is not in the recording\n";
-    }
+    lacks_cursor_ = started.cursor_path() == v1::CURSOR_PATH_SEPARATE;
   }
 
   void OnAccessUnit(Stream& /*stream*/, const v1::AccessUnit& unit) override {
@@ -57,6 +55,7 @@ class Recorder : public StreamHandler {
     const absl::Status status = writer_->Write(unit, time_ns);
     if (!status.ok()) return End(status);
     ++frames_;
+    TellOfCursor();
     if (limits_.frames && frames_ >= *limits_.frames) return End(absl::OkStatus());
     changed_.notify_all();
   }
@@ -154,6 +153,12 @@ class Recorder : public StreamHandler {
     return SteadyClock::now() + std::chrono::nanoseconds(std::max<int64_t>(0, left_ns));
   }
 
+  // Once there is a recording for the cursor to be missing from.
+  void TellOfCursor() {
+    if (!lacks_cursor_ || std::exchange(told_cursor_, true)) return;
+    err_ << "the guest's cursor is a plane of its own and is not in the recording\n";
+  }
+
   void End(const absl::Status& status) {
     if (std::exchange(over_, true)) return;
     end_status_ = status;
@@ -172,6 +177,7 @@ class Recorder : public StreamHandler {
   int64_t frames_ = 0;
   int64_t end_ns_ = 0;
   int64_t length_ns_ = 0;
+  bool lacks_cursor_ = false;
   bool told_cursor_ = false;
   bool over_ = false;
   absl::Status end_status_;

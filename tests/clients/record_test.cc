@@ -222,7 +222,9 @@ TEST_F(RecordTest, ADetachBeforeTheLimitFailsButKeepsTheFile) {
 
 TEST_F(RecordTest, WithoutAPictureFailsWithStateReasonAndRemedy) {
   server_.AddStreamScript([](const v1::StreamStart&, ServerStream& stream) {
-    stream.Write(StartedEvent(0, 0));
+    v1::StreamDisplayResponse started = StartedEvent(0, 0);
+    started.mutable_event()->mutable_started()->set_cursor_path(v1::CURSOR_PATH_SEPARATE);
+    stream.Write(started);
     stream.Write(StateEvent(v1::Display::STATE_WAITING_FOR_GUEST, "No framebuffer yet.",
                             "Wait for the guest's driver."));
     ReadToEnd(stream);
@@ -233,6 +235,7 @@ TEST_F(RecordTest, WithoutAPictureFailsWithStateReasonAndRemedy) {
   EXPECT_THAT(result.err,
               HasSubstr("desk is WAITING_FOR_GUEST: No framebuffer yet. Wait for the guest's "
                         "driver"));
+  EXPECT_THAT(result.err, Not(HasSubstr("cursor")));
   EXPECT_EQ(FileCount(), 0U);
 }
 
