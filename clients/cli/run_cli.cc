@@ -38,6 +38,10 @@ absl::StatusOr<ClientOptions> ReadClientOptions(const Args& args) {
   options.tls.certificate_path = args.Get("tls-cert");
   options.tls.private_key_path = args.Get("tls-key");
   options.tls.server_name = args.Get("tls-name");
+  if (args.Has("server") && options.server.empty()) {
+    return absl::InvalidArgumentError(
+        "--server needs an address: give unix:PATH, HOST:PORT or [IPV6]:PORT");
+  }
   if (args.Has("tls") && args.Has("insecure")) {
     return absl::InvalidArgumentError("--tls and --insecure contradict each other");
   }

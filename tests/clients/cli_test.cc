@@ -121,6 +121,7 @@ TEST(CliUsageTest, WrongUsageExitsWithTwoAndPointsAtHelp) {
       {"completion", "bash", "-o", "json"},
       {"-o", "json", "completion", "bash"},
       {"list", "--server", "no server"},
+      {"list", "--server", ""},
       {"list", "--timeout", "never"},
       {"list", "--tls", "--insecure"},
       {"list", "--tls", "--server", "unix:/tmp/x"},
