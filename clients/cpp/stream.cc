@@ -189,9 +189,11 @@ class StreamImpl : public Stream {
     CloseConnection();
     writer.join();
     ending.status = explain_(call->Finish());
-    if (ending.status.ok()) {
-      ending.status = absl::UnavailableError(ending.goodbye ? ending.goodbye->message()
-                                                            : "the server ended the stream");
+    // After a Goodbye the connection's own end has nothing to add.
+    if (ending.goodbye) {
+      ending.status = absl::UnavailableError(ending.goodbye->message());
+    } else if (ending.status.ok()) {
+      ending.status = absl::UnavailableError("the server ended the stream");
     }
     return ending;
   }

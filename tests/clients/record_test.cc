@@ -179,7 +179,7 @@ TEST_F(RecordTest, GoesOnInTheSameFileAfterAReconnect) {
     stream.Write(StartedEvent(320, 240, 900'000 * kMs));
     stream.Write(UnitEvent(1, true, clip[0].data, 900'000 * kMs));
     stream.Write(GoodbyeEvent(v1::Goodbye::REASON_DRAINING, "restarting", 100));
-    return grpc::Status::OK;
+    return grpc::Status::CANCELLED;
   });
   server_.AddStreamScript(ServeClip(clip, {5, 105}));
   const CliResult result = Record("a.mp4", {"--frames", "3"});
