@@ -10,22 +10,21 @@ namespace {
 
 class Writer : public planecast::StreamHandler {
  public:
-  explicit Writer(int count_max) : count_max_(count_max) {}
+  explicit Writer(int count_max) : count_left_(count_max) {}
   void OnStarted(planecast::Stream&, const planecast::v1::StreamStarted& started) override {
     std::cerr << started.name() << ": " << started.visible_width_px() << "x"
               << started.visible_height_px() << " " << started.codec() << "\n";
   }
   void OnAccessUnit(planecast::Stream& stream, const planecast::v1::AccessUnit& unit) override {
     std::cout << unit.data() << std::flush;  // Returning acknowledges: "it is on the screen".
-    if (++count_ == count_max_) stream.RequestStop();
+    if (--count_left_ == 0) stream.RequestStop();
   }
   void OnState(const planecast::v1::DisplayStateChanged& state) override {
     std::cerr << planecast::v1::Display::State_Name(state.state()) << " " << state.reason() << "\n";
   }
 
  private:
-  const int count_max_;
-  int count_ = 0;
+  int count_left_;
 };
 
 }  // namespace
@@ -37,6 +36,5 @@ int main(int argc, char** argv) {
   Writer writer(argc > 2 ? std::atoi(argv[2]) : -1);
   auto stream = (*client)->StreamDisplay(argv[1], {}, writer);
   const absl::Status status = stream.ok() ? (*stream)->Wait() : stream.status();
-  if (!status.ok()) std::cerr << status.message() << "\n";
-  return status.ok() ? 0 : 1;
+  if (!status.ok()) return std::cerr << status.message() << "\n", 1;
 }
