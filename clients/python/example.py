@@ -16,7 +16,11 @@ import subprocess
 import sys
 import tempfile
 
-import grpc
+try:
+    import grpc
+except ImportError:
+    sys.exit("this Python has no gRPC: apt-get install python3-grpcio python3-protobuf, and run "
+             "this with /usr/bin/python3, which sees Debian's packages")
 
 PROTO_FOLDER = pathlib.Path(__file__).resolve().parents[2] / "proto"
 DEFAULT_SERVER = "unix:/run/planecast/planecast.sock"

@@ -22,6 +22,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 struct ProgramResult {
   int exit_code = -1;
@@ -88,6 +89,14 @@ TEST_F(ProgramTest, ThePythonExampleSaysWhatIsWrong) {
                               " --out ", Path("out"), " other"));
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_THAT(result.out, HasSubstr("no display displays/other"));
+}
+
+TEST_F(ProgramTest, ThePythonExampleNamesThePackageThatIsMissing) {
+  // -S leaves out the folders of installed packages.
+  const ProgramResult result = RunProgram(absl::StrCat("/usr/bin/python3 -S ", PYTHON_EXAMPLE));
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.out, AllOf(HasSubstr("apt-get install python3-grpcio"),
+                                HasSubstr("/usr/bin/python3"), Not(HasSubstr("Traceback"))));
 }
 
 TEST_F(ProgramTest, TheLibrarysExampleWritesAccessUnits) {
