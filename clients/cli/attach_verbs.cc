@@ -201,54 +201,59 @@ int RunMode(const Context& context) {
 }  // namespace
 
 const Verb& AttachVerb() {
-  static const Verb verb =
-      {.syntax =
-           {.name = "attach",
-            .synopsis =
-                "NAME --fake PROFILE[:SCENE] | --vfio-group N --device ID | --vmm-pid PID | "
-                "--cdev PATH | --hand-over-token T",
-            .summary = "Attach a display under a name of your choice",
-            .details = "A display without a picture is attached too: its state says what it waits "
-                       "for.\nProfiles: ideal, gvt, mbochs, mdpy, nvidia. Scenes: desktop, video, "
-                       "static, modeset, blank, tearing.",
-            .operands_min = 1,
-            .operands_max = 1,
-            .names_display = true,
-            .flags =
-                {{.name = "fake",
-                  .value = "PROFILE[:SCENE]",
-                  .help = "a fake device, for trying out"},
-                 {.name = "size", .value = "WxH", .help = "size of the fake (default 1280x720)"},
-                 {.name = "rate",
-                  .value = "HZ",
-                  .help = "flips per second of the fake (default 60)"},
-                 {.name = "vfio-group", .value = "N", .help = "the device of /dev/vfio/N"},
-                 {.name = "vmm-pid",
-                  .value = "PID",
-                  .help = "borrow the device fd of a running VMM"},
-                 {.name = "device",
-                  .value = "ID",
-                  .help = "which device: mdev UUID or PCI address"},
-                 {.name = "cdev", .value = "PATH", .help = "a node under /dev/vfio/devices"},
-                 {.name = "hand-over-token",
-                  .value = "T",
-                  .help = "the token that the hand-over socket answered with"},
-                 {.name = "dialect",
-                  .value = "D",
-                  .help = "ABI of the driver: final (default), v15 or v1"},
-                 {.name = "flip-events",
-                  .value = "E",
-                  .help = "auto (default), none, or eventfd-ioctl for kernels with that draft"}},
-            .examples = {{"planecast attach demo --fake ideal:desktop",
-                          "a fake desktop, no hardware needed"},
-                         {"planecast attach big --fake ideal:video --size 1920x1080 --rate 30",
-                          "another, larger and slower"},
-                         {"planecast attach vm1 --vmm-pid $(pidof qemu-system-x86_64)",
-                          "the display of a running VM"},
-                         {"planecast attach vm2 --vfio-group 12 --device "
-                          "a297db4a-f4c2-11e6-90f6-d3b88d6c9525",
-                          "an mdev that no one has open"}}},
-       .run = RunAttach};
+  static const Verb verb = {
+      .syntax = {.name = "attach",
+                 .synopsis =
+                     "NAME --fake PROFILE[:SCENE] | --vfio-group N --device ID | --vmm-pid PID | "
+                     "--cdev PATH | --hand-over-token T",
+                 .summary = "Attach a display under a name of your choice",
+                 .details =
+                     "A display without a picture is attached too: its state says what it waits "
+                     "for.\nProfiles: ideal, gvt, mbochs, mdpy, nvidia. Scenes: desktop, video, "
+                     "static, modeset, blank, tearing.",
+                 .operands_min = 1,
+                 .operands_max = 1,
+                 .names_display = true,
+                 .flags =
+                     {{.name = "fake",
+                       .value = "PROFILE[:SCENE]",
+                       .help = "a fake device, for trying out",
+                       .choices = kFakeProfiles},
+                      {.name = "size",
+                       .value = "WxH",
+                       .help = "size of the fake (default 1280x720)"},
+                      {.name = "rate",
+                       .value = "HZ",
+                       .help = "flips per second of the fake (default 60)"},
+                      {.name = "vfio-group", .value = "N", .help = "the device of /dev/vfio/N"},
+                      {.name = "vmm-pid",
+                       .value = "PID",
+                       .help = "borrow the device fd of a running VMM"},
+                      {.name = "device",
+                       .value = "ID",
+                       .help = "which device: mdev UUID or PCI address"},
+                      {.name = "cdev", .value = "PATH", .help = "a node under /dev/vfio/devices"},
+                      {.name = "hand-over-token",
+                       .value = "T",
+                       .help = "the token that the hand-over socket answered with"},
+                      {.name = "dialect",
+                       .value = "D",
+                       .help = "ABI of the driver: final (default), v15 or v1",
+                       .choices = "final v15 v1"},
+                      {.name = "flip-events",
+                       .value = "E",
+                       .help = "auto (default), none, or eventfd-ioctl for kernels with that draft",
+                       .choices = "auto none eventfd-ioctl"}},
+                 .examples = {{"planecast attach demo --fake ideal:desktop",
+                               "a fake desktop, no hardware needed"},
+                              {"planecast attach big --fake ideal:video --size 1920x1080 --rate 30",
+                               "another, larger and slower"},
+                              {"planecast attach vm1 --vmm-pid $(pidof qemu-system-x86_64)",
+                               "the display of a running VM"},
+                              {"planecast attach vm2 --vfio-group 12 --device "
+                               "a297db4a-f4c2-11e6-90f6-d3b88d6c9525",
+                               "an mdev that no one has open"}}},
+      .run = RunAttach};
   return verb;
 }
 

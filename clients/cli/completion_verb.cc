@@ -1,4 +1,6 @@
 // `planecast completion`: shell scripts, made from the same tables as help.
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
@@ -30,58 +32,116 @@ std::string VerbNames(std::string_view separator, bool (*pick)(const Verb&)) {
   return absl::StrJoin(names, View(separator));
 }
 
-// `--server|--output|-o`: flags of any verb that satisfy `pick`, as shell patterns.
+// `--server|--output|-o`: flags that satisfy `pick`, of all verbs, as shell patterns.
 std::string FlagPatterns(bool (*pick)(const Flag&)) {
   std::vector<std::string> patterns;
-  const auto add = [&](const Flag& flag) {
-    if (!pick(flag)) return;
-    patterns.push_back(absl::StrCat("--", View(flag.name)));
-    if (flag.letter != 0) patterns.push_back(std::string{'-', flag.letter});
+  const auto add = [&patterns](std::string pattern) {
+    if (std::find(patterns.begin(), patterns.end(), pattern) != patterns.end()) return;
+    patterns.push_back(std::move(pattern));
   };
-  for (const Flag& flag : GlobalFlags()) add(flag);
   for (const Verb* verb : AllVerbs()) {
-    for (const Flag& flag : verb->syntax.flags) add(flag);
+    for (const Flag& flag : FlagsOf(*verb)) {
+      if (!pick(flag)) continue;
+      add(absl::StrCat("--", View(flag.name)));
+      if (flag.letter != 0) add(std::string{'-', flag.letter});
+    }
   }
   return absl::StrJoin(patterns, "|");
 }
 
+std::string FlagNames(const std::vector<Flag>& flags) {
+  return absl::StrJoin(flags, " ", [](std::string* out, const Flag& flag) {
+    absl::StrAppend(out, "--", View(flag.name));
+  });
+}
+
 // One `verb) flags='--a --b' ;;` for each verb.
 std::string FlagCases() {
-  std::string cases;
+  std::string cases = absl::StrCat("    '') flags='", FlagNames(GlobalFlags()), "' ;;\n");
   for (const Verb* verb : AllVerbs()) {
-    absl::StrAppend(&cases, "    ", View(verb->syntax.name), ") flags='",
-                    absl::StrJoin(FlagsOf(*verb), " ",
-                                  [](std::string* out, const Flag& flag) {
-                                    absl::StrAppend(out, "--", View(flag.name));
-                                  }),
+    absl::StrAppend(&cases, "    ", View(verb->syntax.name), ") flags='", FlagNames(FlagsOf(*verb)),
                     "' ;;\n");
   }
   return cases;
 }
 
-// Words between @ are filled in.
+// One `'verb --flag'|'verb -f') choices='a b' ;;` for each flag with choices.
+std::string ChoiceCases() {
+  std::string cases;
+  const auto add = [&cases](std::string_view verb, const std::vector<Flag>& flags) {
+    for (const Flag& flag : flags) {
+      if (flag.choices.empty()) continue;
+      absl::StrAppend(&cases, "    '", View(verb), " --", View(flag.name), "'");
+      if (flag.letter != 0) {
+        absl::StrAppend(&cases, "|'", View(verb), " -", std::string(1, flag.letter), "'");
+      }
+      absl::StrAppend(&cases, ") choices='", View(flag.choices), "' ;;\n");
+    }
+  };
+  add("", GlobalFlags());
+  for (const Verb* verb : AllVerbs()) add(verb->syntax.name, FlagsOf(*verb));
+  return cases;
+}
+
+// Words between @ are filled in. bash splits words at : and =, as COMP_WORDBREAKS says, and
+// replaces only the last part by what is offered; the first loop puts together what no blank parts.
 constexpr char kBashFunction[] = R"sh(_planecast() {
-  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb= flags= i
-  for ((i = 1; i < COMP_CWORD; i++)); do
-    case ${COMP_WORDS[i]} in
-    @VALUE_FLAGS@) ((i++)) ;;
-    -*) ;;
-    *) verb=${COMP_WORDS[i]}; break ;;
+  local typed=() n=-1 i word rest line=$COMP_LINE
+  for ((i = 0; i <= COMP_CWORD; i++)); do
+    word=${COMP_WORDS[i]}
+    rest=${line#"${line%%[![:blank:]]*}"}
+    if ((n < 0)) || [[ $rest != "$line" ]]; then
+      ((n += 1))
+      typed[n]=$word
+    else
+      typed[n]=${typed[n]}$word
+    fi
+    line=${rest#"$word"}
+  done
+
+  local cur=${typed[n]} verb= flag= operands=0
+  for ((i = 1; i < n; i++)); do
+    word=${typed[i]}
+    if [[ -n $flag ]]; then flag=; continue; fi
+    case $word in
+    @VALUE_FLAGS@) flag=$word ;;
+    -?*) ;;
+    *) if [[ -z $verb ]]; then verb=$word; else ((operands += 1)); fi ;;
     esac
   done
-  case $prev in
-    -o|--output) COMPREPLY=($(compgen -W 'table json' -- "$cur")); return ;;
-    --fake) COMPREPLY=($(compgen -W 'ideal gvt mbochs mdpy nvidia' -- "$cur")); return ;;
-    @FILE_FLAGS@) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+
+  local flags= choices= prefix=
+  COMPREPLY=()
+  if [[ -z $flag && $cur == --*=* ]]; then
+    flag=${cur%%=*} prefix=${cur%%=*}= cur=${cur#*=}
+    if [[ $COMP_WORDBREAKS == *=* ]]; then prefix=; fi
+  fi
+  case $flag in
+  @FILE_FLAGS@)
+    local IFS=$'\n'
+    compopt -o filenames 2>/dev/null
+    COMPREPLY=($(compgen -P "$prefix" -f -- "$cur")); return ;;
+  --fake)
+    if [[ $cur == *:* ]]; then
+      prefix=$prefix${cur%%:*}: cur=${cur#*:}
+      if [[ $COMP_WORDBREAKS == *:* ]]; then prefix=; fi
+      COMPREPLY=($(compgen -P "$prefix" -W '@SCENES@' -- "$cur")); return
+    fi ;;
   esac
+  if [[ -n $flag ]]; then
+    case "$verb $flag" in
+@CHOICE_CASES@    esac
+    COMPREPLY=($(compgen -P "$prefix" -W "$choices" -- "$cur")); return
+  fi
+  if [[ $cur == -* ]]; then
+    case $verb in
+@FLAG_CASES@    esac
+    COMPREPLY=($(compgen -W "$flags" -- "$cur")); return
+  fi
   if [[ -z $verb ]]; then
     COMPREPLY=($(compgen -W '@VERBS@ help' -- "$cur")); return
   fi
-  case $verb in
-@FLAG_CASES@  esac
-  if [[ $cur == -* ]]; then
-    COMPREPLY=($(compgen -W "$flags" -- "$cur")); return
-  fi
+  if ((operands > 0)); then return; fi
   case $verb in
     @DISPLAY_VERBS@) COMPREPLY=($(compgen -W "$(@NAMES_COMMAND@)" -- "$cur")) ;;
     completion) COMPREPLY=($(compgen -W 'bash zsh fish' -- "$cur")) ;;
@@ -96,6 +156,8 @@ std::string BashFunction() {
   const auto takes_value = [](const Flag& flag) { return !flag.value.empty(); };
   return absl::StrReplaceAll(kBashFunction, {{"@VALUE_FLAGS@", FlagPatterns(takes_value)},
                                              {"@FILE_FLAGS@", FlagPatterns(TakesFile)},
+                                             {"@SCENES@", View(kFakeScenes)},
+                                             {"@CHOICE_CASES@", ChoiceCases()},
                                              {"@VERBS@", VerbNames(" ", any)},
                                              {"@FLAG_CASES@", FlagCases()},
                                              {"@DISPLAY_VERBS@", VerbNames("|", takes_display)},
@@ -130,6 +192,7 @@ std::string FishFlag(std::string_view condition, const Flag& flag) {
                       flag.value.empty() ? ""
                       : TakesFile(flag)  ? " -r -F"
                                          : " -x",
+                      flag.choices.empty() ? "" : absl::StrCat(" -a '", View(flag.choices), "'"),
                       " -d ", FishQuoted(flag.help), "\n");
 }
 
