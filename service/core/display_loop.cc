@@ -52,7 +52,8 @@ int64_t DisplayLoop::Step(int64_t now_ns) {
   const bool for_video = VideoLookDue(now_ns, events);
   bool new_frame = false;
   if (source_ != nullptr && (for_video || events.gone || RequestLookDue(now_ns))) {
-    new_frame = Look(now_ns) && for_video;
+    // Whatever the look was for, the source tells a flip once only.
+    new_frame = Look(now_ns) && watched_;
   }
   const bool can_encode =
       watched_ && frame_.has_value() && HeldBackUntilNs() <= now_ns && PrepareEncoder(now_ns);

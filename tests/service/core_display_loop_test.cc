@@ -343,6 +343,15 @@ TEST_F(DisplayLoopTest, APictureIsTakenWithoutViewersAndWithTheCursor) {
   EXPECT_EQ(pictures[1].image.width_px, 64u);
 }
 
+TEST_F(DisplayLoopTest, ALookForAPictureRequestIsEncodedIfSomebodyStreams) {
+  auto viewer = h_.Join();
+  h_.Step();
+  TakeAll(*viewer);
+  h_.loop().AddPicture({false, kNever, [](const absl::StatusOr<Picture>&) {}});
+  h_.Step(100 * kMs);
+  EXPECT_EQ(TakeAll(*viewer), "unit2");
+}
+
 TEST_F(DisplayLoopTest, WithoutAPictureThePictureRequestSaysWhy) {
   h_.source->look = LookWithout(PlaneLook::Primary::kBlanked);
   absl::Status answer;
