@@ -26,14 +26,19 @@ int64_t BackoffNs(int failures) {
 
 }  // namespace
 
+bool DisplayLoop::EncoderFits() const {
+  const PlaneLayout& layout = frame_->buffer->layout();
+  return encoder_width_px_ == layout.width_px && encoder_height_px_ == layout.height_px;
+}
+
 bool DisplayLoop::PrepareEncoder(int64_t now_ns) {
   const PlaneLayout& layout = frame_->buffer->layout();
-  if (encoder_ != nullptr && encoder_width_px_ == layout.width_px &&
-      encoder_height_px_ == layout.height_px) {
+  if (encoder_ != nullptr && EncoderFits()) {
     if (encoder_rate_ != wanted_rate_) encoder_->SetRate(wanted_rate_);
     encoder_rate_ = wanted_rate_;
     return true;
   }
+  if (encoder_ != nullptr) resize_min_ns_ = now_ns + kResizeIntervalMinNs;
   DropEncoder();
   EncoderParams params;
   params.width_px = layout.width_px;
@@ -108,6 +113,8 @@ int64_t DisplayLoop::KeyFrameNs() const {
 
 int64_t DisplayLoop::HeldBackUntilNs() const {
   int64_t until_ns = encoder_failures_ > 0 ? encoder_retry_ns_ : kAtOnce;
+  const bool resizes = encoder_ != nullptr && frame_.has_value() && !EncoderFits();
+  if (resizes) until_ns = std::max(until_ns, resize_min_ns_);
   if (!refused_.has_value() || !frame_.has_value()) return until_ns;
   const PlaneBuffer& buffer = *frame_->buffer;
   const bool other = buffer.serial() > refused_->serial || buffer.layout() != refused_->layout;

@@ -268,8 +268,10 @@ int64_t DisplayLoop::NextStepNs(int64_t now_ns) const {
   }
   signal_->AwaitReady(awaits_ready);
   if (!frame_.has_value()) return next_ns;
-  if (frame_pending_ && AnyViewerReady()) {
-    next_ns = std::min(next_ns, std::max(next_frame_ns_, held_back_ns));
+  // A new size begins the stream anew, for viewers that are not ready too.
+  const bool resizes = encoder_ != nullptr && !EncoderFits();
+  if (frame_pending_ && (AnyViewerReady() || resizes)) {
+    next_ns = std::min(next_ns, std::max(resizes ? 0 : next_frame_ns_, held_back_ns));
   }
   const int64_t key_frame_ns = KeyFrameNs();
   if (key_frame_ns != kNever) next_ns = std::min(next_ns, std::max(key_frame_ns, held_back_ns));

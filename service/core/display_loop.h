@@ -30,6 +30,9 @@ inline constexpr int64_t kEncoderLingerNs = 5'000'000'000;
 /// An encoder that fails is rebuilt after this, doubled each time up to the second.
 inline constexpr int64_t kEncoderRetryMinNs = 100'000'000;
 inline constexpr int64_t kEncoderRetryMaxNs = 5'000'000'000;
+/// An encoder is rebuilt for a new size of the guest's this long after the last time at the least:
+/// each begins with a key frame, and a mode change of a guest may go through several sizes.
+inline constexpr int64_t kResizeIntervalMinNs = 100'000'000;
 /// Failures in a row before the display says ENCODER_FAILED.
 inline constexpr int kEncoderFailuresTolerated = 3;
 /// A frame that can't be encoded at all is tried again after this, or when the guest shows another.
@@ -165,7 +168,8 @@ class DisplayLoop {
   void ServeCachedKeyFrame(int64_t now_ns);
   /// When a key frame that a viewer wants may be made, or INT64_MAX if none is wanted.
   int64_t KeyFrameNs() const;
-  /// Until when no frame may be tried after errors; INT64_MIN if at once.
+  bool EncoderFits() const;
+  /// Until when no frame may be tried, after errors or a change of size; INT64_MIN if at once.
   int64_t HeldBackUntilNs() const;
   void Encode(bool force_idr, int64_t now_ns);
   void HandleUnit(std::shared_ptr<const AccessUnit> unit);
@@ -203,6 +207,8 @@ class DisplayLoop {
   std::unique_ptr<Encoder> encoder_;
   uint32_t encoder_width_px_ = 0;
   uint32_t encoder_height_px_ = 0;
+  /// No rebuild for another size before.
+  int64_t resize_min_ns_ = 0;
   RateParams encoder_rate_;
   RateParams wanted_rate_;
   int frame_rate_hz_ = 0;

@@ -130,6 +130,27 @@ TEST_F(DisplayEncodeTest, ANewSizeMakesANewEncoderAndBeginsAnew) {
   EXPECT_EQ(h_.encoder->params.height_px, 96u);
 }
 
+TEST_F(DisplayEncodeTest, AGuestThatFlapsItsSizeMakesFewEncoders) {
+  auto viewer = h_.Join({{}, true});
+  h_.Step();
+  int64_t next_ns = 0;
+  for (int i = 0; i < 101; ++i) {
+    h_.source->look = LookWithFrame(MakeBuffer(i % 2 == 0 ? 128 : 64, 64));
+    next_ns = h_.Flip(10 * kMs);
+  }
+  EXPECT_LE(h_.encoder->made, 12);
+  EXPECT_GE(h_.encoder->made, 5);
+  // The last size is not forgotten: it comes when it is time, without another flip.
+  for (int i = 0; i < 3 && h_.encoder->params.width_px != 128; ++i) {
+    ASSERT_GT(next_ns, h_.clock.NowNs()) << "no busy loop";
+    ASSERT_LE(next_ns, h_.clock.NowNs() + kResizeIntervalMinNs);
+    h_.clock.Set(next_ns);
+    next_ns = h_.Step();
+  }
+  EXPECT_EQ(h_.encoder->params.width_px, 128u);
+  EXPECT_NE(TakeAll(*viewer).find("key"), std::string::npos);
+}
+
 TEST_F(DisplayEncodeTest, TheEncoderLingersAfterTheLastViewer) {
   auto viewer = h_.Join();
   h_.Step();
