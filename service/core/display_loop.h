@@ -125,6 +125,8 @@ class DisplayLoop {
     std::shared_ptr<Viewer> viewer;
     Viewer::Wants wants;
     bool greeted = false;
+    /// The display's counters when the viewer joined.
+    DisplayCounters baseline;
   };
 
   // What the steps do with viewers: display_viewers.cc.

@@ -20,7 +20,7 @@ T Tighter(T limit, T other) {
 }  // namespace
 
 void DisplayLoop::AddViewer(std::shared_ptr<Viewer> viewer) {
-  members_.push_back({std::move(viewer), {}, false});
+  members_.push_back({std::move(viewer), {}, false, counters_});
 }
 
 void DisplayLoop::SweepViewers(int64_t now_ns) {
@@ -114,11 +114,6 @@ void DisplayLoop::Tick(int64_t now_ns) {
       static_cast<double>(std::max<int64_t>(now_ns - window_start_ns_, 1)) / kNsPerSecond;
   StreamStats stats;
   stats.viewer_count = static_cast<int>(members_.size());
-  stats.looks = counters_.looks;
-  stats.unchanged = counters_.unchanged;
-  stats.encoded = counters_.encoded;
-  stats.key_frames = counters_.key_frames;
-  stats.encoded_bytes = counters_.encoded_bytes;
   stats.frames_per_second = static_cast<double>(window_units_) / seconds;
   stats.bitrate_bps = static_cast<int64_t>(static_cast<double>(window_bytes_) * 8 / seconds);
   stats.flip_to_capture = flip_to_capture_.Take();
@@ -129,6 +124,12 @@ void DisplayLoop::Tick(int64_t now_ns) {
   window_bytes_ = 0;
   for (const Member& member : members_) {
     if (member.viewer->EndIfStalled(now_ns, options_.codec)) ++counters_.viewers_stalled;
+    const DisplayCounters& baseline = member.baseline;
+    stats.looks = counters_.looks - baseline.looks;
+    stats.unchanged = counters_.unchanged - baseline.unchanged;
+    stats.encoded = counters_.encoded - baseline.encoded;
+    stats.key_frames = counters_.key_frames - baseline.key_frames;
+    stats.encoded_bytes = counters_.encoded_bytes - baseline.encoded_bytes;
     member.viewer->OfferStats(stats);
   }
 }

@@ -58,8 +58,8 @@ struct StageLatency {
   int64_t max_ns = 0;
 };
 
-/// Numbers of the stream, for one viewer. Counts are since the display was attached for what the
-/// display does, since the viewer joined for what the viewer does.
+/// Numbers of the stream, for one viewer. Counts are since the viewer joined, also of what the
+/// display does for all.
 struct StreamStats {
   int viewer_count = 0;
   uint64_t looks = 0;

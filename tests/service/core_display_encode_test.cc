@@ -424,6 +424,29 @@ TEST_F(DisplayEncodeTest, StatsTellRatesOfTheLastSecond) {
   EXPECT_EQ(last->encoded_to_written.samples, 10);
 }
 
+TEST_F(DisplayEncodeTest, StatsCountFromWhenTheViewerJoined) {
+  auto first = h_.Join();
+  h_.Step();
+  for (int i = 0; i < 50; ++i) {
+    h_.Flip(100 * kMs);
+    TakeAll(*first);
+  }
+  auto second = h_.Join();
+  std::shared_ptr<const StreamStats> last;
+  for (int i = 0; i < 10; ++i) {
+    h_.Flip(100 * kMs);
+    TakeAll(*first);
+    if (auto stats = TakeLast<StreamStats>(*second)) last = stats;
+  }
+  ASSERT_NE(last, nullptr);
+  EXPECT_LE(last->looks, 10u);
+  EXPECT_GE(last->looks, 5u);
+  EXPECT_EQ(last->encoded, last->looks);
+  EXPECT_EQ(last->key_frames, 1u);
+  EXPECT_EQ(last->encoded_bytes, last->encoded * 1000);
+  EXPECT_EQ(last->unchanged, 0u);
+}
+
 // --- Errors.
 
 TEST_F(DisplayEncodeTest, AnEncoderThatFailsOnceIsRebuiltUnseen) {
