@@ -52,7 +52,7 @@ bool DisplayLoop::PrepareEncoder(int64_t now_ns) {
     return false;
   }
   encoder_ = std::move(made->encoder);
-  snapshot_.encoder = made->name;
+  encoder_name_ = std::move(made->name);
   encoder_width_px_ = layout.width_px;
   encoder_height_px_ = layout.height_px;
   encoder_rate_ = wanted_rate_;
@@ -151,6 +151,7 @@ void DisplayLoop::Encode(bool force_idr, int64_t now_ns) {
 
 void DisplayLoop::HandleUnit(std::shared_ptr<const AccessUnit> unit) {
   const AccessUnit& coded = *unit;
+  snapshot_.encoder = encoder_name_;
   ++counters_.encoded;
   counters_.encoded_bytes += coded.bytes.size();
   ++window_units_;

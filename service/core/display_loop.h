@@ -207,6 +207,7 @@ class DisplayLoop {
   int64_t transient_retry_ns_ = 0;
 
   std::unique_ptr<Encoder> encoder_;
+  std::string encoder_name_;
   uint32_t encoder_width_px_ = 0;
   uint32_t encoder_height_px_ = 0;
   /// No rebuild for another size before.

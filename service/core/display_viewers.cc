@@ -59,7 +59,7 @@ StreamEventPtr DisplayLoop::MakeStarted() const {
   started.display_id = snapshot_.id;
   if (encoder_ != nullptr) {
     started.description = encoder_->description();
-    started.encoder = snapshot_.encoder;
+    started.encoder = encoder_name_;
   }
   started.cursor_path = cursor_path();
   if (source_ != nullptr) started.flip_regime = source_->info().flip_regime;

@@ -495,6 +495,16 @@ TEST_F(DisplayEncodeTest, AFormatThatTheEncoderRefusesIsAState) {
   EXPECT_EQ(h_.encoder->alive, 1) << "the encoder is fine";
 }
 
+TEST_F(DisplayEncodeTest, TheDisplayNamesItsEncoderOnceItEncoded) {
+  h_.encoder->encode_errors = {absl::UnimplementedError("tiled")};
+  auto viewer = h_.Join();
+  h_.Step();
+  EXPECT_EQ(h_.published.back().encoder, "");
+  h_.source->look = LookWithFrame(MakeBuffer(64, 64));
+  h_.Flip(kFrameRetryMinNs);
+  EXPECT_EQ(h_.published.back().encoder, "scripted");
+}
+
 TEST_F(DisplayEncodeTest, ARefusedFrameIsTriedAgainWhenTheGuestShowsAnother) {
   h_.encoder->encode_errors = {absl::FailedPreconditionError("needs a GPU import")};
   auto viewer = h_.Join();
