@@ -61,7 +61,6 @@ class Stream {
     const Viewer::Wants wants = viewer_.GetWants();
     const bool key_frame =
         wants.join_key_frame || wants.resync_key_frame || wants.requested_key_frame;
-    if (key_frame) viewer_.ClearKeyFrameRequest();
     viewer_.OfferUnit(MakeEvent(UnitEvent{++sequence_, UnitOf(is_large, key_frame)}, nullptr),
                       clock_.NowNs(), true);
     if (fast) TakeAll();
