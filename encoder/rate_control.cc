@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace planecast {
 namespace {
@@ -14,10 +15,13 @@ constexpr double kEvenOutPictures = 8;
 constexpr double kShareMin = 0.25;
 // How fast the quantiser returns.
 constexpr double kFallPerS = 6;
+constexpr double kFallPerPicture = 1;
 // More debt than this is forgiven: at the largest quantiser nothing more can be done.
 constexpr double kDebtMaxS = 2;
 // How fast the guess of a picture's bits follows when pictures become simpler.
 constexpr double kDecay = 0.3;
+// How fast the guess of a refinement's bits is forgotten by pictures that refine nothing.
+constexpr double kRefinementDecay = 0.05;
 // Pictures further apart than this don't count as a steady stream.
 constexpr double kIntervalMaxS = 0.1;
 // The first key frame: a desktop full of text takes half a bit per pixel at quantiser 23.
@@ -64,13 +68,21 @@ int RateControl::NextQuantizer(int64_t now_ns, bool key_frame) {
   const double allowance_bits = AllowanceBits(key_frame);
   const double needed =
       guess_bits > allowance_bits ? 6 * std::log2(guess_bits / allowance_bits) : 0;
+  const double since_s = static_cast<double>(std::max<int64_t>(now_ns - coded_ns_, 0)) / 1e9;
+  const double fall = std::min(since_s * kFallPerS, key_frame ? kQuantizerMax : kFallPerPicture);
+  // Also after a key frame: what it left coarse can't be made good by the next picture.
+  excess_ = std::max(needed, excess_ - fall);
+  excess_ = std::clamp<double>(excess_, 0, kQuantizerMax - rate_.quantizer);
   if (key_frame) {
+    excess_ = std::ceil(excess_);
     return std::min(rate_.quantizer + static_cast<int>(std::ceil(needed)), kQuantizerMax);
   }
-  const double since_s = static_cast<double>(std::max<int64_t>(now_ns - coded_ns_, 0)) / 1e9;
-  excess_ = std::max(needed, excess_ - since_s * kFallPerS);
-  excess_ = std::clamp<double>(excess_, 0, kQuantizerMax - rate_.quantizer);
-  return rate_.quantizer + static_cast<int>(std::ceil(excess_));
+  const int quantizer = rate_.quantizer + static_cast<int>(std::ceil(excess_));
+  if (quantizer >= quantizer_ || refinement_bits_ / Scale(quantizer) <= allowance_bits) {
+    return quantizer;
+  }
+  excess_ = quantizer_ - rate_.quantizer;
+  return quantizer_;
 }
 
 void RateControl::Coded(int64_t now_ns, int quantizer, bool key_frame, size_t bytes) {
@@ -81,10 +93,13 @@ void RateControl::Coded(int64_t now_ns, int quantizer, bool key_frame, size_t by
   interval_s_ += (std::clamp(interval_s, frame_interval_min_s_, kIntervalMaxS) - interval_s_) / 4;
   coded_ns_ = now_ns;
   const double complexity_bits = bits * Scale(quantizer);
+  const bool refines = quantizer < std::exchange(quantizer_, quantizer);
   if (key_frame) {
     key_complexity_bits_ = complexity_bits;
+    refinement_bits_ = complexity_bits;
     return;
   }
+  refinement_bits_ += (refines ? kDecay : kRefinementDecay) * (complexity_bits - refinement_bits_);
   complexity_bits_ =
       std::max(complexity_bits, complexity_bits_ + kDecay * (complexity_bits - complexity_bits_));
 }

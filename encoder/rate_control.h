@@ -15,7 +15,9 @@ namespace planecast {
 /// A bucket that drains at the cap tells how much was sent lately; the bits of the next picture are
 /// guessed from the last ones, halving for every six steps of the quantiser (H.264 doubles its
 /// quantiser step every six). The quantiser rises at once and falls slowly, so that quality doesn't
-/// flicker. Pure: time comes in as an argument. Thread-compatible.
+/// flicker, and only as far as the cap has room: a finer quantiser than the last picture's codes
+/// the whole picture anew, however little changed. Pure: time comes in as an argument.
+/// Thread-compatible.
 class RateControl {
  public:
   /// `pixels` is the size of a picture.
@@ -43,8 +45,12 @@ class RateControl {
   // Guessed bits of a picture at quantiser 0, key frames apart from others.
   double key_complexity_bits_;
   double complexity_bits_ = 0;
-  // How far above RateParams::quantizer the last picture was that was no key frame.
+  // Guessed bits, at quantiser 0, of making the whole picture finer.
+  double refinement_bits_ = 0;
+  // How far above RateParams::quantizer the last picture was.
   double excess_ = 0;
+  // The last picture's.
+  int quantizer_ = 0;
   int64_t drained_ns_ = 0;
   int64_t coded_ns_ = 0;
   bool started_ = false;

@@ -400,6 +400,24 @@ TEST_P(EncoderContract, BitrateCapHolds) {
   Judge();
 }
 
+TEST_P(EncoderContract, SmallChangeAfterACoarseKeyFrameIsSmall) {
+  constexpr int64_t kCapBps = 500'000;
+  Open(1280, 720, {.quantizer = 23, .bitrate_max_bps = kCapBps});
+  HeapPlane plane(DRM_FORMAT_XRGB8888, 1280, 720);
+  PaintText(plane, 1);
+  const auto key_frame = Encode(plane);
+  ASSERT_NE(key_frame, nullptr);
+  ASSERT_GT(key_frame->quantizer, 30);
+  for (uint32_t i = 0; i < 5; ++i) {
+    plane.Fill(100 + i * 9, 300, 7, 12, 0x202020);
+    const auto unit = Encode(plane);
+    ASSERT_NE(unit, nullptr);
+    // A fiftieth of a second of the cap.
+    EXPECT_LT(unit->bytes.size() * 8 * 50, static_cast<size_t>(kCapBps)) << i;
+  }
+  Judge();
+}
+
 TEST_P(EncoderContract, CapMayFallWhileRunning) {
   Open(640, 480);
   HeapPlane plane(DRM_FORMAT_XRGB8888, 640, 480);

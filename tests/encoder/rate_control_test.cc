@@ -124,6 +124,28 @@ TEST(RateControl, KeyFramesLeaveOtherPicturesAlone) {
   }
 }
 
+TEST(RateControl, CoarseKeyFrameIsNotRefinedByTheNextPicture) {
+  Simulation simulation({.quantizer = 23, .bitrate_max_bps = 1'000'000});
+  const int key_quantizer = simulation.Code(70'000, true);
+  ASSERT_GT(key_quantizer, 30);
+  EXPECT_EQ(simulation.Code(200), key_quantizer);
+  // Nor after a pause, although the bucket is empty then.
+  simulation.now_ns += 10 * kSecondNs;
+  EXPECT_GE(simulation.Code(200), key_quantizer - 1);
+}
+
+TEST(RateControl, CoarseKeyFrameIsRefinedInTheEnd) {
+  Simulation simulation({.quantizer = 23, .bitrate_max_bps = 1'000'000});
+  int quantizer = simulation.Code(70'000, true);
+  for (int i = 0; i < 600 && quantizer > 23; ++i) {
+    const int previous = quantizer;
+    quantizer = simulation.Code(200);
+    EXPECT_LE(quantizer, previous);
+    EXPECT_GE(quantizer, previous - 1);
+  }
+  EXPECT_EQ(quantizer, 23);
+}
+
 TEST(RateControl, NewBaseQuantizerCountsAtOnce) {
   Simulation simulation(kRate);
   simulation.Code(10'000, true);
