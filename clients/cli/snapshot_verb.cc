@@ -1,7 +1,9 @@
 // `planecast snapshot`: the current picture as a PNG file.
 #include <google/protobuf/struct.pb.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "clients/cli/format.h"
 #include "clients/cli/output_file.h"
 #include "clients/cli/verbs.h"
@@ -26,6 +28,17 @@ void Report(const Context& context, const std::string& path, const v1::GetSnapsh
                 << (png.cursor_drawn() ? ", with the cursor\n" : "\n");
 }
 
+// Says of the display's state what the server's message has not said.
+void TellTheRest(const Context& context, Client& client, const std::string& message) {
+  const absl::StatusOr<v1::Display> display = client.GetDisplay(context.display());
+  if (!display.ok() || display->state() == v1::Display::STATE_ACTIVE) return;
+  const auto told = [&message](const std::string& sentence) {
+    return absl::StrContains(message, absl::StripSuffix(sentence, "."));
+  };
+  if (!told(display->state_reason())) return ExplainNoPicture(context, *display);
+  if (!told(display->state_remedy())) context.err() << display->state_remedy() << "\n";
+}
+
 int RunSnapshot(const Context& context) {
   const std::string path = context.args.Get("file");
   if (path.empty()) {
@@ -45,10 +58,11 @@ int RunSnapshot(const Context& context) {
   if (client == nullptr) return exit_code;
   const absl::StatusOr<v1::GetSnapshotResponse> snapshot =
       client->GetSnapshot(context.display(), context.args.Has("no-cursor"));
-  // The server's message has the display's state, why it is in it, and what to do.
   if (!snapshot.ok()) {
-    return CallFailed(context, absl::StrCat("take a snapshot of ", context.display()),
-                      snapshot.status());
+    exit_code = CallFailed(context, absl::StrCat("take a snapshot of ", context.display()),
+                           snapshot.status());
+    TellTheRest(context, *client, std::string(snapshot.status().message()));
+    return exit_code;
   }
   if (path == "-") {
     context.out() << snapshot->png() << std::flush;

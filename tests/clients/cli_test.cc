@@ -374,13 +374,19 @@ TEST_F(CliTest, SnapshotWritesAWholeFileOrNone) {
 TEST_F(CliTest, SnapshotWithoutAPictureSaysOnceWhyAndWhatToDo) {
   server_.AddDisplay(MakeFailedDisplay("desk"));
   server_.FailCalls("GetSnapshot", {grpc::StatusCode::FAILED_PRECONDITION,
-                                    "display desk has no picture (IMPORT_FAILED): no mapping. "
-                                    "Use a GPU encoder."});
+                                    "display desk has no picture (IMPORT_FAILED): The dma-buf "
+                                    "can't be mapped. Use an encoder that imports on the GPU."});
   const CliResult result = Run({"snapshot", "desk", "-f", Path("a.png")});
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_EQ(result.err,
             "planecast: can't take a snapshot of desk: display desk has no picture "
-            "(IMPORT_FAILED): no mapping. Use a GPU encoder.\n");
+            "(IMPORT_FAILED): The dma-buf can't be mapped. Use an encoder that imports on the "
+            "GPU.\n");
+  server_.FailCalls("GetSnapshot",
+                    {grpc::StatusCode::FAILED_PRECONDITION, "The dma-buf can't be mapped"});
+  EXPECT_EQ(Run({"snapshot", "desk", "-f", Path("a.png")}).err,
+            "planecast: can't take a snapshot of desk: The dma-buf can't be mapped\n"
+            "Use an encoder that imports on the GPU.\n");
   EXPECT_FALSE(std::filesystem::exists(Path("a.png")));
 }
 
