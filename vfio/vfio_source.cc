@@ -95,7 +95,8 @@ class VfioPlaneSource : public PlaneSource {
 
   void InitEdid();
   void InitFlipEvents(FlipEventChoice choice);
-  void Degrade(const absl::Status& reason);
+  void Degrade(absl::Status reason);
+  void NoteProblems();
   Answer Query(uint32_t plane_type);
   /// Each tells whether the plane's answer is another one than before.
   bool AskForFlip(int64_t now_ns);
@@ -120,6 +121,9 @@ class VfioPlaneSource : public PlaneSource {
   std::optional<EdidWriter> edid_;
   std::unique_ptr<FlipEvents> events_;
   PlaneSourceInfo info_;
+  /// What works less well than it could, for as long as it does.
+  absl::Status flip_problem_;
+  absl::Status edid_problem_;
 
   bool is_watched_ = false;
   bool is_gone_ = false;
@@ -184,11 +188,24 @@ void VfioPlaneSource::InitFlipEvents(FlipEventChoice choice) {
   if (absl::Status masked = events_->SetEnabled(false); !masked.ok()) Degrade(masked);
 }
 
-void VfioPlaneSource::Degrade(const absl::Status& reason) {
+void VfioPlaneSource::Degrade(absl::Status reason) {
   events_.reset();
   info_.flip_regime = FlipRegime::kPolling;
-  const absl::string_view message = reason.message();
-  info_.degraded_reason = absl::StrCat("no flip events, polling instead: ", message);
+  flip_problem_ = std::move(reason);
+  NoteProblems();
+}
+
+// All that holds now, and nothing else.
+void VfioPlaneSource::NoteProblems() {
+  info_.degraded_reason.clear();
+  const auto note = [this](absl::string_view what, const absl::Status& problem) {
+    if (problem.ok()) return;
+    const absl::string_view separator = info_.degraded_reason.empty() ? "" : "; ";
+    absl::StrAppend(&info_.degraded_reason, separator, what, problem.message());
+  };
+  note("no flip events, polling instead: ", flip_problem_);
+  note("the guest was not offered the mode: ", edid_problem_);
+  note("the cursor's image is not known: ", cursor_.problem());
 }
 
 std::vector<int> VfioPlaneSource::wait_fds() const {
@@ -207,10 +224,9 @@ PlaneSource::Events VfioPlaneSource::HandleEvents(int64_t now_ns) {
     const FlippedPlanes planes = events_->Drain();
     events.flipped = is_watched_ && IsNews(planes, now_ns);
   }
-  if (edid_.has_value()) {
-    if (absl::Status done = edid_->DoTimedWork(now_ns); !done.ok()) {
-      info_.degraded_reason = absl::StrCat("the guest was not offered the mode: ", done.message());
-    }
+  if (edid_.has_value() && now_ns >= edid_->NextTimedWorkNs()) {
+    edid_problem_ = edid_->DoTimedWork(now_ns);
+    NoteProblems();
   }
   if (is_probing() && now_ns >= probe_pacer_.NextNs() && Probe(now_ns)) events.flipped = true;
   return events;
@@ -405,10 +421,7 @@ void VfioPlaneSource::LookAtCursor(int64_t now_ns) {
   if (answer.result < 0) return;
   cursor_.Update(answer.info, primary_.info, now_ns);
   info_.cursor_separate = cursor_.was_seen();
-  if (!cursor_.problem().ok() && info_.degraded_reason.empty()) {
-    info_.degraded_reason =
-        absl::StrCat("the cursor's image is not known: ", cursor_.problem().message());
-  }
+  NoteProblems();
 }
 
 void VfioPlaneSource::SetNextLook(PlaneLook::Primary primary, int64_t now_ns) {
@@ -464,7 +477,11 @@ absl::Status VfioPlaneSource::SetMode(uint32_t width_px, uint32_t height_px, int
     return absl::FailedPreconditionError(
         "the device has no EDID region: set the mode inside the guest");
   }
-  return edid_->SetMode(width_px, height_px, now_ns);
+  absl::Status done = edid_->SetMode(width_px, height_px, now_ns);
+  // The caller learns of an error at once; what failed before is over once a mode is under way.
+  if (done.ok()) edid_problem_ = absl::OkStatus();
+  NoteProblems();
+  return done;
 }
 
 }  // namespace

@@ -115,6 +115,19 @@ TEST_F(CursorTest, AHostileCursorIsNoImageAndHurtsNoFrame) {
   EXPECT_EQ(look.cursor.image, nullptr);
 }
 
+TEST_F(CursorTest, WhatWasWrongWithTheImageIsSaidForAsLongAsItIs) {
+  ASSERT_TRUE(test_.guest().SetCursor(Arrow(64, 1)).ok());
+  test_.guest().ShowCursor();
+  test_.guest().CorruptPlanes([](abi::GfxPlaneInfo& info) {
+    if (info.drm_plane_type == abi::kPlaneTypeCursor) info.width = 5000;
+  });
+  LookAfter(kMillisecondNs);
+  EXPECT_NE(test_.source().info().degraded_reason.find("cursor"), std::string::npos);
+  test_.guest().CorruptPlanes(nullptr);
+  LookAfter(kMillisecondNs);
+  EXPECT_EQ(test_.source().info().degraded_reason, "");
+}
+
 TEST_F(CursorTest, AMoveWakesTheCallerAlsoWithoutEvents) {
   ASSERT_TRUE(test_.guest().SetCursor(Arrow(64, 1)).ok());
   test_.guest().ShowCursor();

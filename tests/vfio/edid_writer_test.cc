@@ -98,6 +98,22 @@ TEST_P(EdidProfileTest, TheFirstWriteFailsAndAModeUnderWayStillComes) {
   EXPECT_EQ(device.guest().link_state(), abi::kEdidLinkUp);
 }
 
+TEST_P(EdidProfileTest, ALinkThatDidNotRiseIsSaidUntilOneDoes) {
+  ManualClock clock;
+  FailingEdid device({.profile = GetParam()}, clock);
+  OpenedDevice opened;
+  opened.device = Fd(device, device.OpenDevice());
+  const auto source = *MakeVfioSource(std::move(opened), {}, clock);
+  ASSERT_TRUE(source->SetMode(800, 600, 0).ok());
+  device.FailWrite(1);
+  source->HandleEvents(EdidWriter::kLinkUpDelayNs);
+  EXPECT_NE(source->info().degraded_reason.find("not offered the mode"), std::string::npos);
+  ASSERT_TRUE(source->SetMode(1024, 768, 2 * EdidWriter::kLinkUpDelayNs).ok());
+  source->HandleEvents(3 * EdidWriter::kLinkUpDelayNs);
+  EXPECT_EQ(device.guest().link_state(), abi::kEdidLinkUp);
+  EXPECT_EQ(source->info().degraded_reason, "");
+}
+
 TEST_P(EdidProfileTest, ADetachWhileAModeIsUnderWayBringsTheLinkUp) {
   TestSource test(GetParam());
   ASSERT_TRUE(test.source().SetMode(800, 600, test.clock().NowNs()).ok());
