@@ -13,6 +13,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -25,7 +27,7 @@ namespace {
 
 constexpr std::string_view kGreeting = "PLANECAST 1";
 constexpr size_t kPacketMaxBytes = 256;
-/// More fds than one are received only to be closed.
+/// More fds than two are received only to be closed.
 constexpr size_t kFdsMax = 8;
 constexpr size_t kTokenBytes = 16;
 constexpr int kBacklog = 8;
@@ -70,8 +72,18 @@ void CollectFds(const msghdr& header, std::vector<Fd>& fds) {
   }
 }
 
+/// Any other fd that happens to become readable would end the display.
+absl::Status CheckPidfd(int fd) {
+  constexpr std::string_view kPidKey = "Pid:";
+  std::ifstream info(absl::StrCat("/proc/self/fdinfo/", fd));
+  for (std::string line; std::getline(info, line);) {
+    if (line.compare(0, kPidKey.size(), kPidKey) == 0) return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError("the second fd must be the VMM's pidfd, as of pidfd_open");
+}
+
 /// Receives the one packet of the protocol. Every fd that came is owned, whatever else is wrong.
-absl::StatusOr<Fd> ReceiveDevice(int peer) {
+absl::StatusOr<HandedOver> ReceiveDevice(int peer) {
   std::array<char, kPacketMaxBytes> text{};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kFdsMax)> control{};
   iovec part{text.data(), text.size()};
@@ -88,10 +100,16 @@ absl::StatusOr<Fd> ReceiveDevice(int peer) {
     return absl::InvalidArgumentError(
         absl::StrCat("the packet's text must be '", std::string(kGreeting), "'"));
   }
-  if (fds.size() != 1 || (header.msg_flags & MSG_CTRUNC) != 0) {
-    return absl::InvalidArgumentError("exactly one fd must come with the packet");
+  if (fds.empty() || fds.size() > 2 || (header.msg_flags & MSG_CTRUNC) != 0) {
+    return absl::InvalidArgumentError(
+        "one fd or two must come with the packet: the device, and the VMM's pidfd if there is one");
   }
-  return std::move(fds.front());
+  HandedOver handed_over;
+  handed_over.device = std::move(fds[0]);
+  if (fds.size() == 1) return handed_over;
+  if (auto status = CheckPidfd(fds[1].get()); !status.ok()) return status;
+  handed_over.vmm_pidfd = std::move(fds[1]);
+  return handed_over;
 }
 
 }  // namespace
@@ -164,23 +182,23 @@ void HandOverServer::Serve(const Fd& peer) {
 
 absl::StatusOr<std::string> HandOverServer::Accept(const Fd& peer) {
   if (auto status = CheckPeer(peer.get()); !status.ok()) return status;
-  auto fd = ReceiveDevice(peer.get());
-  if (!fd.ok()) return fd.status();
-  return Keep(*std::move(fd));
+  auto device = ReceiveDevice(peer.get());
+  if (!device.ok()) return device.status();
+  return Keep(*std::move(device));
 }
 
-absl::StatusOr<std::string> HandOverServer::Keep(Fd fd) {
+absl::StatusOr<std::string> HandOverServer::Keep(HandedOver device) {
   auto token = MakeToken();
   if (!token.ok()) return token.status();
   const std::lock_guard lock(mutex_);
   if (pending_.size() >= kHandOversPendingMax) {
     return absl::ResourceExhaustedError("too many devices wait for an AttachDisplay");
   }
-  pending_.emplace(*token, Pending{std::move(fd), clock_.NowNs() + kHandOverLifetimeNs});
+  pending_.emplace(*token, Pending{std::move(device), clock_.NowNs() + kHandOverLifetimeNs});
   return token;
 }
 
-absl::StatusOr<Fd> HandOverServer::Redeem(std::string_view token) {
+absl::StatusOr<HandedOver> HandOverServer::Redeem(std::string_view token) {
   const std::lock_guard lock(mutex_);
   DropExpiredLocked();
   const auto it = pending_.find(token);
@@ -188,9 +206,9 @@ absl::StatusOr<Fd> HandOverServer::Redeem(std::string_view token) {
     return absl::NotFoundError(
         "the token is unknown, used up or older than 60 seconds; hand the device over again");
   }
-  Fd fd = std::move(it->second.fd);
+  HandedOver device = std::move(it->second.device);
   pending_.erase(it);
-  return fd;
+  return device;
 }
 
 void HandOverServer::DropExpiredLocked() {

@@ -71,9 +71,9 @@ class DeviceOpener {
       return absl::NotFoundError(
           "this daemon takes no devices handed over; set hand_over_socket_path in its config");
     }
-    auto fd = hand_over_->Redeem(spec.token);
-    if (!fd.ok()) return fd.status();
-    return AdoptDevice(*std::move(fd));
+    auto handed_over = hand_over_->Redeem(spec.token);
+    if (!handed_over.ok()) return handed_over.status();
+    return AdoptDevice(std::move(handed_over->device), std::move(handed_over->vmm_pidfd));
   }
 
  private:

@@ -126,7 +126,7 @@ absl::StatusOr<OpenedDevice> OpenCdevDevice(Sys& sys, std::string_view path) {
   return opened;
 }
 
-absl::StatusOr<OpenedDevice> AdoptDevice(Fd fd) {
+absl::StatusOr<OpenedDevice> AdoptDevice(Fd fd, Fd vmm_pidfd) {
   if (!fd.valid()) return absl::InvalidArgumentError("no fd was handed over");
   const auto kind = GfxDevice(fd.sys(), fd.get(), AbiDialect::kFinal).Probe();
   if (!kind.ok()) {
@@ -135,6 +135,7 @@ absl::StatusOr<OpenedDevice> AdoptDevice(Fd fd) {
   }
   OpenedDevice opened;
   opened.device = std::move(fd);
+  opened.vmm_pidfd = std::move(vmm_pidfd);
   opened.borrowed = true;
   opened.description = "VFIO device handed over by another process";
   return opened;

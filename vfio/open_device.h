@@ -41,9 +41,10 @@ absl::StatusOr<OpenedDevice> BorrowVmmDevice(Sys& sys, pid_t pid, std::string_vi
                                              const BorrowPaths& paths = {});
 
 /// Takes over a device fd that somebody handed to this process (SCM_RIGHTS), once it has been
-/// checked to be a device with a gfx plane. It counts as borrowed.
+/// checked to be a device with a gfx plane. It counts as borrowed. `vmm_pidfd` may be invalid: then
+/// nobody learns of the VMM's exit.
 ///
 /// FAILED_PRECONDITION if it is not.
-absl::StatusOr<OpenedDevice> AdoptDevice(Fd fd);
+absl::StatusOr<OpenedDevice> AdoptDevice(Fd fd, Fd vmm_pidfd = Fd());
 
 }  // namespace planecast

@@ -3,9 +3,13 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -83,10 +87,37 @@ TEST_F(HandOverTest, ATokenGivesTheFdOnce) {
   const std::string answer = Send({file_.get()});
   ASSERT_THAT(answer, MatchesRegex("OK [0-9a-f]{32}"));
   const std::string token = answer.substr(3);
-  auto fd = server_->Redeem(token);
-  ASSERT_TRUE(fd.ok()) << fd.status();
-  EXPECT_EQ(InodeOf(fd->get()), InodeOf(file_.get()));
+  auto handed_over = server_->Redeem(token);
+  ASSERT_TRUE(handed_over.ok()) << handed_over.status();
+  EXPECT_EQ(InodeOf(handed_over->device.get()), InodeOf(file_.get()));
+  EXPECT_FALSE(handed_over->vmm_pidfd.valid());
   EXPECT_EQ(server_->Redeem(token).status().code(), absl::StatusCode::kNotFound);
+}
+
+TEST_F(HandOverTest, APidfdThatCameAlongTellsOfTheVmmsExit) {
+  const pid_t vmm = fork();
+  ASSERT_GE(vmm, 0);
+  if (vmm == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) pause();
+  }
+  std::string answer;
+  {
+    const Fd pidfd(KernelSys(), KernelSys().PidfdOpen(vmm));
+    answer = Send({file_.get(), pidfd.get()});
+  }
+  EXPECT_THAT(answer, StartsWith("OK "));
+  auto handed_over = server_->Redeem(answer.substr(3));
+  EXPECT_TRUE(handed_over.ok()) << handed_over.status();
+  if (handed_over.ok()) {
+    EXPECT_EQ(InodeOf(handed_over->device.get()), InodeOf(file_.get()));
+    pollfd exit{handed_over->vmm_pidfd.get(), POLLIN, 0};
+    EXPECT_EQ(poll(&exit, 1, 0), 0);
+    kill(vmm, SIGKILL);
+    EXPECT_EQ(poll(&exit, 1, 20'000), 1);
+  }
+  kill(vmm, SIGKILL);
+  EXPECT_EQ(waitpid(vmm, nullptr, 0), vmm);
 }
 
 TEST_F(HandOverTest, TokensDiffer) {
@@ -96,7 +127,7 @@ TEST_F(HandOverTest, TokensDiffer) {
 TEST_F(HandOverTest, ATokenExpires) {
   const std::string token = Send({file_.get()}).substr(3);
   clock_.Advance(kHandOverLifetimeNs);
-  auto fd = server_->Redeem(token);
+  const auto fd = server_->Redeem(token);
   EXPECT_EQ(fd.status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(fd.status().message()), HasSubstr("older than 60 seconds"));
 }
@@ -105,9 +136,10 @@ TEST_F(HandOverTest, WrongPacketsAreRefusedPolitely) {
   EXPECT_THAT(HandOver(path_, "hello", {file_.get()}), StartsWith("ERROR the packet's text"));
   EXPECT_THAT(HandOver(path_, "PLANECAST 12", {file_.get()}), StartsWith("ERROR "));
   EXPECT_THAT(HandOver(path_, std::string(1000, 'x'), {file_.get()}), StartsWith("ERROR "));
-  EXPECT_THAT(Send({}), StartsWith("ERROR exactly one fd"));
-  EXPECT_THAT(Send({file_.get(), file_.get()}), StartsWith("ERROR exactly one fd"));
-  EXPECT_THAT(Send(std::vector<int>(16, file_.get())), StartsWith("ERROR exactly one fd"));
+  EXPECT_THAT(Send({}), StartsWith("ERROR one fd or two"));
+  EXPECT_THAT(Send({file_.get(), file_.get()}), StartsWith("ERROR the second fd must be"));
+  EXPECT_THAT(Send({file_.get(), file_.get(), file_.get()}), StartsWith("ERROR one fd or two"));
+  EXPECT_THAT(Send(std::vector<int>(16, file_.get())), StartsWith("ERROR one fd or two"));
   EXPECT_THAT(Send({file_.get()}), StartsWith("OK "));
 }
 

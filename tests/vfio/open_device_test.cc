@@ -85,6 +85,11 @@ TEST(AdoptDeviceTest, TakesADeviceAndRefusesAnythingElse) {
   const auto adopted = AdoptDevice(Fd(device, device.OpenDevice()));
   ASSERT_TRUE(adopted.ok()) << adopted.status();
   EXPECT_TRUE(adopted->borrowed);
+  EXPECT_FALSE(adopted->vmm_pidfd.valid());
+  const auto watched = AdoptDevice(Fd(device, device.OpenDevice()),
+                                   Fd(KernelSys(), KernelSys().PidfdOpen(getpid())));
+  ASSERT_TRUE(watched.ok()) << watched.status();
+  EXPECT_TRUE(watched->vmm_pidfd.valid());
   const auto null = AdoptDevice(Fd(device, device.Open("/dev/null", 0)));
   EXPECT_EQ(null.status().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(AdoptDevice(Fd()).status().code(), absl::StatusCode::kInvalidArgument);
