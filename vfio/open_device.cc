@@ -15,6 +15,19 @@ namespace {
 
 constexpr char kContainerPath[] = "/dev/vfio/vfio";
 constexpr char kIommufdPath[] = "/dev/iommu";
+// What to do about a file that is not there.
+constexpr char kLoadVfio[] =
+    "load the kernel's VFIO (modprobe -a vfio vfio_iommu_type1 mdev); in a container, pass "
+    "/dev/vfio";
+constexpr char kCreateDevice[] =
+    "create the vGPU first (its mdev, or bind the PCI device to its VFIO driver) and check the "
+    "number: it is the end of the link /sys/bus/mdev/devices/UUID/iommu_group";
+constexpr char kNeedsCdev[] =
+    "character devices of VFIO need Linux 6.6 with CONFIG_VFIO_DEVICE_CDEV; check the number (see "
+    "vfio-dev/ in the device's directory in /sys) or attach by the VFIO group";
+constexpr char kLoadIommufd[] =
+    "load the kernel's iommufd (modprobe iommufd), which needs CONFIG_IOMMUFD, or attach by the "
+    "VFIO group";
 constexpr unsigned long kType1 = 1;
 constexpr unsigned long kType1V2 = 3;
 
@@ -22,7 +35,8 @@ std::string ErrnoText(int negative_errno) {
   return std::strerror(-negative_errno);
 }
 
-absl::StatusOr<Fd> OpenPath(Sys& sys, const std::string& path) {
+// `if_missing` is what to do if there is no such file.
+absl::StatusOr<Fd> OpenPath(Sys& sys, const std::string& path, absl::string_view if_missing) {
   const int fd = sys.Open(path.c_str(), O_RDWR);
   if (fd >= 0) return Fd(sys, fd);
   switch (-fd) {
@@ -30,13 +44,15 @@ absl::StatusOr<Fd> OpenPath(Sys& sys, const std::string& path) {
       return absl::FailedPreconditionError(absl::StrCat(
           path, " is in use by another process; if that is the VMM, borrow the device from it"));
     case ENOENT:
+      return absl::NotFoundError(absl::StrCat(path, " does not exist: ", if_missing));
     case ENXIO:
     case ENODEV:
-      return absl::NotFoundError(absl::StrCat(path, " does not exist: ", ErrnoText(fd)));
+      return absl::NotFoundError(absl::StrCat("nothing is behind ", path, ": ", if_missing));
     case EACCES:
     case EPERM:
       return absl::PermissionDeniedError(
-          absl::StrCat("no permission to open ", path, "; run as its owner or change its mode"));
+          absl::StrCat("no permission to open ", path,
+                       "; give it to the daemon's user (a udev rule, or chown), or run as root"));
     default:
       return SysError(fd, absl::StrCat("opening ", path));
   }
@@ -55,7 +71,7 @@ absl::Status AttachContainer(const Fd& group, const Fd& container) {
   if (result < 0) {
     result = container.sys().Ioctl(container.get(), abi::kSetIommu, AsArgument(kType1));
   }
-  if (result < 0) return SysError(result, "VFIO_SET_IOMMU (is vfio_iommu_type1 loaded?)");
+  if (result < 0) return SysError(result, "VFIO_SET_IOMMU (load it: modprobe vfio_iommu_type1)");
   return absl::OkStatus();
 }
 
@@ -64,7 +80,9 @@ absl::StatusOr<Fd> GetGroupDevice(const Fd& group, const std::string& name) {
   const int fd = group.sys().Ioctl(group.get(), abi::kGroupGetDeviceFd, argument.data());
   if (fd >= 0) return Fd(group.sys(), fd);
   if (fd == -ENODEV) {
-    return absl::NotFoundError(absl::StrCat("the group has no device ", name));
+    return absl::NotFoundError(
+        absl::StrCat("the group has no device ", name,
+                     "; see the names in /sys/kernel/iommu_groups/GROUP/devices"));
   }
   if (fd == -ESRCH) {
     return absl::FailedPreconditionError(
@@ -80,9 +98,9 @@ absl::StatusOr<OpenedDevice> OpenGroupDevice(Sys& sys, int group, std::string_vi
   if (device.empty() || device.find('\0') != std::string_view::npos) {
     return absl::InvalidArgumentError("name the device by its UUID or PCI address");
   }
-  auto container = OpenPath(sys, kContainerPath);
+  auto container = OpenPath(sys, kContainerPath, kLoadVfio);
   if (!container.ok()) return container.status();
-  auto group_fd = OpenPath(sys, absl::StrCat("/dev/vfio/", group));
+  auto group_fd = OpenPath(sys, absl::StrCat("/dev/vfio/", group), kCreateDevice);
   if (!group_fd.ok()) return group_fd.status();
   if (absl::Status attached = AttachContainer(*group_fd, *container); !attached.ok()) {
     return attached;
@@ -101,9 +119,9 @@ absl::StatusOr<OpenedDevice> OpenGroupDevice(Sys& sys, int group, std::string_vi
 
 absl::StatusOr<OpenedDevice> OpenCdevDevice(Sys& sys, std::string_view path) {
   const std::string device_path(path);
-  auto device = OpenPath(sys, device_path);
+  auto device = OpenPath(sys, device_path, kNeedsCdev);
   if (!device.ok()) return device.status();
-  auto iommufd = OpenPath(sys, kIommufdPath);
+  auto iommufd = OpenPath(sys, kIommufdPath, kLoadIommufd);
   if (!iommufd.ok()) return iommufd.status();
   abi::BindIommufd bind = {};
   bind.argsz = sizeof(bind);

@@ -74,6 +74,46 @@ TEST(OpenCdevDeviceTest, BindsAndReleasesEverything) {
   EXPECT_EQ(device.counters().open_other_fds, 0);
 }
 
+// A host on which some files are missing.
+class HostWithout : public FakeDevice {
+ public:
+  HostWithout(std::string missing, Clock& clock)
+      : FakeDevice({.profile = FakeProfile::kMbochs}, clock), missing_(std::move(missing)) {}
+  int Open(const char* path, int flags) override {
+    return path == missing_ ? -ENOENT : FakeDevice::Open(path, flags);
+  }
+
+ private:
+  std::string missing_;
+};
+
+TEST(OpenGroupDeviceTest, AMissingFileNamesWhatToDo) {
+  ManualClock clock;
+  HostWithout vfio("/dev/vfio/vfio", clock);
+  const std::string name = vfio.options().device_name;
+  const int number = vfio.options().number;
+  const absl::Status no_vfio = OpenGroupDevice(vfio, number, name).status();
+  EXPECT_EQ(no_vfio.code(), absl::StatusCode::kNotFound);
+  EXPECT_NE(no_vfio.message().find("modprobe -a vfio"), absl::string_view::npos) << no_vfio;
+  HostWithout group(vfio.group_path(), clock);
+  const absl::Status no_group = OpenGroupDevice(group, number, name).status();
+  EXPECT_EQ(no_group.code(), absl::StatusCode::kNotFound);
+  EXPECT_NE(no_group.message().find("iommu_group"), absl::string_view::npos) << no_group;
+  EXPECT_EQ(group.counters().open_other_fds, 0);
+}
+
+TEST(OpenCdevDeviceTest, AMissingFileNamesWhatToDo) {
+  ManualClock clock;
+  HostWithout iommu("/dev/iommu", clock);
+  const absl::Status no_iommu = OpenCdevDevice(iommu, iommu.cdev_path()).status();
+  EXPECT_EQ(no_iommu.code(), absl::StatusCode::kNotFound);
+  EXPECT_NE(no_iommu.message().find("modprobe iommufd"), absl::string_view::npos) << no_iommu;
+  HostWithout cdev(iommu.cdev_path(), clock);
+  const absl::Status no_cdev = OpenCdevDevice(cdev, cdev.cdev_path()).status();
+  EXPECT_EQ(no_cdev.code(), absl::StatusCode::kNotFound);
+  EXPECT_NE(no_cdev.message().find("Linux 6.6"), absl::string_view::npos) << no_cdev;
+}
+
 TEST(OpenCdevDeviceTest, APathThatDoesNotExistIsNotFound) {
   EXPECT_EQ(OpenCdevDevice(KernelSys(), "/dev/vfio/devices/none").status().code(),
             absl::StatusCode::kNotFound);
