@@ -1,14 +1,30 @@
 #include "service/core/display_state.h"
 
+#include <algorithm>
+#include <string_view>
 #include <utility>
+
+#include "absl/strings/ascii.h"
 
 namespace planecast {
 namespace {
 
+/// Errors begin with a small letter and end without a full stop, so that they can be joined; a
+/// reason stands alone, or before its remedy. A first word that is a path or a name is kept.
+std::string AsSentence(std::string text) {
+  if (text.empty()) return text;
+  const std::string_view first_word = std::string_view(text).substr(0, text.find_first_of(" ,;:."));
+  if (std::all_of(first_word.begin(), first_word.end(), absl::ascii_islower)) {
+    text.front() = absl::ascii_toupper(text.front());
+  }
+  if (std::string_view(".?!").find(text.back()) == std::string_view::npos) text += '.';
+  return text;
+}
+
 StateReport Report(DisplayState state, std::string reason, std::string remedy) {
   StateReport report;
   report.state = state;
-  report.reason = std::move(reason);
+  report.reason = AsSentence(std::move(reason));
   report.remedy = std::move(remedy);
   return report;
 }
@@ -27,8 +43,7 @@ StateReport UnsupportedFormat(const absl::Status& problem) {
 StateReport ImportFailed(const absl::Status& problem) {
   return Report(DisplayState::kImportFailed,
                 MessageOf(problem, "The plane's memory can't be reached by the encoder."),
-                "Use an encoder on the GPU that the plane's memory is on, or a device whose "
-                "memory the CPU can map.");
+                "This version has no GPU encoder; use a device whose memory the CPU can map.");
 }
 
 StateReport StateOfPlaneProblem(const absl::Status& problem) {
@@ -45,8 +60,8 @@ StateReport StateOfPlaneProblem(const absl::Status& problem) {
     default:
       return Report(DisplayState::kDeviceError,
                     MessageOf(problem, "The device answers queries with errors."),
-                    "Look into the host's kernel log for the device's driver; restart the "
-                    "virtual machine if it does not recover.");
+                    "Make the device available (see the reason, and the host's kernel log for its "
+                    "driver); the daemon tries again by itself.");
   }
 }
 

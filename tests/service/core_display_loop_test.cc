@@ -136,7 +136,7 @@ TEST_F(DisplayLoopTest, MemoryWithoutCpuPathIsToldBeforeAnybodyWatches) {
       LookWithFrame(MakeBuffer(64, 64, absl::FailedPreconditionError("needs a GPU import")));
   h_.Step();
   EXPECT_EQ(h_.state(), DisplayState::kImportFailed);
-  EXPECT_EQ(h_.loop().snapshot().state.reason, "needs a GPU import");
+  EXPECT_EQ(h_.loop().snapshot().state.reason, "Needs a GPU import.");
   h_.source->look = LookWithFrame(MakeBuffer(64, 64));
   h_.loop().SetStateWatched(true);
   h_.Step(kIdleLookIntervalNs);
@@ -185,7 +185,7 @@ TEST_F(DisplayLoopTest, WhenTheDeviceIsGoneTheSourceGoesAtOnceAndTheDisplayStays
   EXPECT_EQ(h_.Step(), kNever);
   EXPECT_EQ(h_.published.back().state.state, DisplayState::kDeviceGone);
   EXPECT_EQ(h_.published.back().viewer_count, 0);
-  EXPECT_EQ(h_.published.back().state.reason, "QEMU ended");
+  EXPECT_EQ(h_.published.back().state.reason, "QEMU ended.");
 }
 
 TEST_F(DisplayLoopTest, WhoJoinsAGoneDisplayIsToldSo) {

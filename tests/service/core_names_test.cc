@@ -83,11 +83,35 @@ TEST(DisplayStateTest, AFrameIsActiveAndAPassingErrorSaysNothing) {
   EXPECT_FALSE(StateOfLook(LookWithout(PlaneLook::Primary::kTransient)).has_value());
 }
 
+TEST(DisplayStateTest, ReasonsAreSentencesHoweverTheErrorWasWorded) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"no such device", "No such device."},
+      {"The device is away.", "The device is away."},
+      {"is it bound?", "Is it bound?"},
+      {"/dev/vfio/12 is in use", "/dev/vfio/12 is in use."},
+      {"x264 takes no such size", "x264 takes no such size."},
+      {"d", "D."},
+  };
+  for (const auto& [message, reason] : cases) {
+    EXPECT_EQ(StateOfEncodeError(absl::InternalError(message)).reason, reason);
+  }
+  EXPECT_EQ(StateOfLook(LookWithFrame(MakeBuffer(16, 16)))->reason, "");
+}
+
+TEST(DisplayStateTest, RemediesNameOnlyWhatThereIs) {
+  const StateReport import = StateOfEncodeError(absl::FailedPreconditionError("not mappable"));
+  EXPECT_EQ(import.remedy.find("encoder on the GPU"), std::string::npos);
+  const auto absent =
+      StateOfLook(LookWithout(PlaneLook::Primary::kFailed, absl::UnavailableError("absent")));
+  EXPECT_NE(absent->remedy.find("tries again by itself"), std::string::npos);
+  EXPECT_EQ(absent->remedy.find("restart"), std::string::npos);
+}
+
 TEST(DisplayStateTest, EncodeErrorsKeepTheirReason) {
   const StateReport report =
       StateOfEncodeError(absl::FailedPreconditionError("needs a GPU import"));
   EXPECT_EQ(report.state, DisplayState::kImportFailed);
-  EXPECT_EQ(report.reason, "needs a GPU import");
+  EXPECT_EQ(report.reason, "Needs a GPU import.");
   EXPECT_EQ(StateOfEncodeError(absl::UnimplementedError("x")).state,
             DisplayState::kUnsupportedFormat);
   EXPECT_EQ(StateOfEncodeError(absl::InternalError("x")).state, DisplayState::kEncoderFailed);

@@ -304,7 +304,7 @@ TEST_F(DaemonStreamsTest, ADisplayWithoutPictureStreamsItsState) {
   EXPECT_EQ(started.started().codec(), "");
   const Event state = stream.Next();
   EXPECT_EQ(state.state_changed().state(), v1::Display::STATE_IMPORT_FAILED);
-  EXPECT_EQ(state.state_changed().reason(), "needs a GPU import");
+  EXPECT_EQ(state.state_changed().reason(), "Needs a GPU import.");
 }
 
 /// An encoder whose units are counted while they live.
