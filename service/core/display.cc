@@ -31,6 +31,12 @@ bool StillCounts(const std::weak_ptr<Viewer>& weak) {
   return viewer != nullptr && !viewer->closed() && !viewer->ending();
 }
 
+/// Counts one up, and down again with the last copy of what it returns.
+std::shared_ptr<const void> TakeSlot(const std::shared_ptr<std::atomic<size_t>>& taken) {
+  ++*taken;
+  return {taken.get(), [taken](const void*) { --*taken; }};
+}
+
 }  // namespace
 
 Display::Display(DisplayIdentity identity, std::unique_ptr<PlaneSource> source,
@@ -107,14 +113,13 @@ void Display::GetPicture(bool exclude_cursor, int64_t deadline_ns, PictureCallba
   absl::Status error;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    error = RequestErrorLocked(pictures_pending_);
+    error = RequestErrorLocked(*pictures_pending_);
     if (error.ok()) {
-      ++pictures_pending_;
-      auto counted = [this, done = std::move(done)](absl::StatusOr<Picture> picture) {
-        {
-          const std::lock_guard<std::mutex> counting(mutex_);
-          --pictures_pending_;
-        }
+      auto counted = [slot = TakeSlot(pictures_pending_),
+                      done = std::move(done)](absl::StatusOr<Picture> picture) mutable {
+        std::shared_ptr<const void> taken = std::move(slot);
+        if (picture.ok()) picture->slot = std::move(taken);
+        taken.reset();
         done(std::move(picture));
       };
       inbox_.pictures.push_back({exclude_cursor, deadline_ns, std::move(counted)});

@@ -1,6 +1,7 @@
 // One attached display: a thread that looks, encodes and tells its viewers.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -21,7 +22,8 @@
 
 namespace planecast {
 
-/// Pictures and modes that may wait for one display's thread; more are refused.
+/// Pictures that one display's callers may wait for or hold, and modes that may wait for its
+/// thread; more are refused.
 inline constexpr size_t kRequestsPendingMax = 16;
 
 /// Who a display is.
@@ -66,8 +68,8 @@ class Display {
 
   /// Reads the current picture. FAILED_PRECONDITION if there is none, with the reason and the
   /// remedy; DEADLINE_EXCEEDED if the device gave only passing errors until `deadline_ns`
-  /// (monotonic); RESOURCE_EXHAUSTED if too many wait already; UNAVAILABLE when stopping. Works
-  /// without viewers.
+  /// (monotonic); RESOURCE_EXHAUSTED if too many wait, or are held by who got them, already;
+  /// UNAVAILABLE when stopping. Works without viewers.
   void GetPicture(bool exclude_cursor, int64_t deadline_ns, PictureCallback done);
 
   /// Offers the guest a mode. Errors as PlaneSource::SetMode, and as GetPicture when stopping.
@@ -110,7 +112,9 @@ class Display {
   Inbox inbox_;
   DisplaySnapshot snapshot_;
   int64_t last_look_ns_ = 0;
-  size_t pictures_pending_ = 0;
+  /// Shared with the slots of pictures, which may outlive the display.
+  const std::shared_ptr<std::atomic<size_t>> pictures_pending_ =
+      std::make_shared<std::atomic<size_t>>(0);
   bool accepting_ = true;
   bool stopping_ = false;
   /// Constant once stopping_.

@@ -50,6 +50,9 @@ struct Picture {
   /// Monotonic clock.
   int64_t capture_time_ns = 0;
   bool cursor_drawn = false;
+  /// Its place among the pictures that a display hands out at once; given back when the picture and
+  /// its copies are destroyed. May outlive the display.
+  std::shared_ptr<const void> slot;
 };
 
 }  // namespace planecast

@@ -236,6 +236,29 @@ TEST_F(DisplayTest, GivesPicturesToManyAtOnceAndRefusesTooMany) {
   EXPECT_EQ(good + exhausted, 200);
 }
 
+TEST_F(DisplayTest, APictureTakesASlotUntilItIsLetGo) {
+  auto display = Make();
+  std::vector<Picture> held;
+  const auto get = [&display] {
+    auto answer = std::make_shared<std::promise<absl::StatusOr<Picture>>>();
+    display->GetPicture(
+        false, MonotonicClock().NowNs() + 60 * kSecond,
+        [answer](absl::StatusOr<Picture> picture) { answer->set_value(std::move(picture)); });
+    return answer->get_future().get();
+  };
+  absl::StatusOr<Picture> picture = get();
+  while (picture.ok() && held.size() < 2 * kRequestsPendingMax) {
+    held.push_back(*std::move(picture));
+    picture = get();
+  }
+  EXPECT_TRUE(absl::IsResourceExhausted(picture.status())) << picture.status();
+  EXPECT_EQ(held.size(), kRequestsPendingMax);
+  held.pop_back();
+  EXPECT_TRUE(get().ok()) << "there is room again";
+  // The pictures may outlive the display.
+  display.reset();
+}
+
 TEST_F(DisplayTest, TellsItsChangesUpToTheEnd) {
   std::mutex mutex;
   std::vector<DisplayState> states;
