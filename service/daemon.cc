@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "encoder/encoder.h"
+#include "service/config.h"
 #include "service/grpc_display_service.h"
 #include "service/grpc_event_codec.h"
 #include "service/grpc_host_service.h"
@@ -198,15 +199,27 @@ class Daemon::Impl {
     for (const BoundAddress& address : addresses_) {
       log_.Info("", absl::StrCat("listening on ", address.target, address.tls ? " (TLS)" : ""));
     }
-    WarnOfPlainText();
+    WarnOfOpenDoors();
     return absl::OkStatus();
   }
 
-  void WarnOfPlainText() {
-    for (const config::v1::Listener& listener : config_.listeners()) {
-      if (listener.has_tls() || !listener.allow_plain_text_off_loopback()) continue;
-      log_.Warning("", absl::StrCat("plain text on ", listener.address(),
-                                    ": everyone on that network can see and control the displays"));
+  /// Says who can operate the daemon beside the owner of its socket.
+  void WarnOfOpenDoors() {
+    for (int i = 0; i < config_.listeners_size(); ++i) {
+      const config::v1::Listener& listener = config_.listeners(i);
+      // The unix socket is the first address.
+      const std::string& target = addresses_[static_cast<size_t>(i) + 1].target;
+      if (listener.has_tls()) {
+        if (!listener.tls().client_ca_path().empty()) continue;
+        log_.Warning("", absl::StrCat("TLS without client_ca_path on ", target,
+                                      ": anyone who can connect can see and control the displays"));
+        continue;
+      }
+      auto address = ParseHostPort(listener.address());
+      const bool loopback = address.ok() && IsLoopbackHost(address->host);
+      log_.Warning("", absl::StrCat("plain text on ", target, ": ",
+                                    loopback ? "any local user" : "everyone on that network",
+                                    " can see and control the displays"));
     }
   }
 

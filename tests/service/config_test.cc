@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -186,7 +187,37 @@ TEST(ConfigTest, TheShippedExampleIsValid) {
   Flags flags;
   flags.config_path = PLANECAST_EXAMPLE_CONFIG;
   auto config = LoadConfig(flags);
-  EXPECT_TRUE(config.ok()) << config.status();
+  ASSERT_TRUE(config.ok()) << config.status();
+  // Who starts it as it is must not serve anybody but the socket's owner.
+  EXPECT_EQ(config->listeners_size(), 0);
+  EXPECT_EQ(config->displays_size(), 0);
+}
+
+/// A field in a comment without its '#'; other lines as they are.
+std::string Uncommented(const std::string& line) {
+  const size_t hash = line.find_first_not_of(' ');
+  if (hash == std::string::npos || line[hash] != '#') return line;
+  const std::string text = line.substr(hash + 1);
+  const size_t name = std::min(text.find_first_not_of(' '), text.size());
+  const size_t end =
+      std::min(text.find_first_not_of("abcdefghijklmnopqrstuvwxyz_", name), text.size());
+  const std::string after = text.substr(end, 2);
+  const bool field = end > name && (after == ": " || after == " {");
+  return field || after.starts_with("}") ? text : line;
+}
+
+TEST(ConfigTest, WhatTheShippedExampleCommentsOutIsValidToo) {
+  std::ifstream file(PLANECAST_EXAMPLE_CONFIG);
+  std::string text;
+  for (std::string line; std::getline(file, line);) {
+    text += Uncommented(line) + "\n";
+  }
+  auto config = ParseConfig(text, "example");
+  ASSERT_TRUE(config.ok()) << config.status() << "\n" << text;
+  EXPECT_EQ(config->listeners_size(), 2);
+  EXPECT_EQ(config->displays_size(), 2);
+  EXPECT_EQ(config->limits().displays_max(), 64);
+  EXPECT_FALSE(config->hand_over_socket_path().empty());
 }
 
 }  // namespace

@@ -131,7 +131,28 @@ TEST_F(DaemonListenTest, PlainTextOffLoopbackIsRefusedAlsoAtTheLastMoment) {
 
 TEST_F(DaemonListenTest, AllowedPlainTextOffLoopbackIsSaidOutLoud) {
   Start(" listeners { address: \"0.0.0.0:0\" allow_plain_text_off_loopback: true }");
-  EXPECT_THAT(log_.Text(), HasSubstr("warning plain text on 0.0.0.0:0"));
+  const std::string target = daemon_->addresses().at(2).target;
+  EXPECT_THAT(target, Not(::testing::EndsWith(":0")));
+  EXPECT_THAT(log_.Text(),
+              HasSubstr("warning plain text on " + target + ": everyone on that network"));
+}
+
+TEST_F(DaemonListenTest, PlainTextOnLoopbackIsOpenToLocalUsersWhichIsSaid) {
+  Start();
+  EXPECT_THAT(log_.Text(), HasSubstr("warning plain text on " + daemon_->addresses().at(1).target +
+                                     ": any local user"));
+}
+
+TEST_F(DaemonListenTest, TlsForAnybodyIsSaidOutLoud) {
+  const TestCertificate ca = MakeCa("ca");
+  Start(TlsListener(MakeLeaf("server", ca)));
+  EXPECT_THAT(log_.Text(), HasSubstr("warning TLS without client_ca_path on " + TlsTarget()));
+}
+
+TEST_F(DaemonListenTest, TlsForKnownClientsNeedsNoWarning) {
+  const TestCertificate ca = MakeCa("ca");
+  Start(TlsListener(MakeLeaf("server", ca), ca.certificate));
+  EXPECT_THAT(log_.Text(), Not(HasSubstr("warning TLS")));
 }
 
 TEST_F(DaemonListenTest, TlsServesWhoTrustsTheCa) {
