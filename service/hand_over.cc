@@ -32,6 +32,9 @@ constexpr size_t kFdsMax = 8;
 constexpr size_t kTokenBytes = 16;
 constexpr int kBacklog = 8;
 constexpr int64_t kNsPerMs = 1'000'000;
+/// After an accept that failed: a peer that can't be accepted stays in the backlog, and poll would
+/// report it at once again. Most likely the process is out of fds.
+constexpr int kAcceptRetryMs = 100;
 
 absl::StatusOr<std::string> MakeToken() {
   std::array<uint8_t, kTokenBytes> bytes{};
@@ -165,7 +168,11 @@ void HandOverServer::Run() {
     }
     if (fds[0].revents == 0) continue;
     const Fd peer(KernelSys(), accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (peer.valid()) Serve(peer);
+    if (peer.valid()) {
+      Serve(peer);
+    } else {
+      poll(&fds[1], 1, kAcceptRetryMs);
+    }
   }
 }
 

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -14,6 +15,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -28,16 +30,18 @@ using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 using ::testing::StartsWith;
 
+bool Connect(int fd, const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::copy(path.begin(), path.end(), address.sun_path);
+  return connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
+}
+
 /// One exchange of the protocol; the answer.
 std::string HandOver(const std::string& path, const std::string& text,
                      const std::vector<int>& fds) {
   const Fd peer(KernelSys(), socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  std::copy(path.begin(), path.end(), address.sun_path);
-  if (connect(peer.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) {
-    return "<no connection>";
-  }
+  if (!Connect(peer.get(), path)) return "<no connection>";
   std::string copy = text;
   iovec part{copy.data(), copy.size()};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * 16)> control{};
@@ -155,6 +159,59 @@ TEST_F(HandOverTest, TheSocketIsItsOwnersAloneAndGoesWithTheServer) {
   EXPECT_EQ(info.st_mode & 0777, 0600U);
   server_.reset();
   EXPECT_NE(stat(path_.c_str(), &info), 0);
+}
+
+/// Says how often it was asked.
+class CountingClock : public Clock {
+ public:
+  int64_t NowNs() override {
+    ++asked;
+    return 0;
+  }
+  std::atomic<int> asked{0};
+};
+
+/// No new fd can be had while one of these lives.
+class OutOfFds {
+ public:
+  OutOfFds() {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit none = before_;
+    none.rlim_cur = 3;  // With 0 even poll(2) would refuse.
+    setrlimit(RLIMIT_NOFILE, &none);
+  }
+  ~OutOfFds() { setrlimit(RLIMIT_NOFILE, &before_); }
+  OutOfFds(const OutOfFds&) = delete;
+  OutOfFds& operator=(const OutOfFds&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+TEST_F(HandOverTest, WithoutAFreeFdItWaitsQuietly) {
+  CountingClock clock;
+  const std::string path = dir_.path() + "/quiet.sock";
+  auto server = HandOverServer::Start(path, log_.logger(), clock);
+  ASSERT_TRUE(server.ok()) << server.status();
+  const Fd peer(KernelSys(), socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  std::array<char, 512> answer{};
+  {
+    const OutOfFds guard;
+    ASSERT_TRUE(Connect(peer.get(), path));
+    // The time in which a server that spins would ask its clock many thousand times.
+    const timeval patience{0, 300'000};
+    setsockopt(peer.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    EXPECT_LT(recv(peer.get(), answer.data(), answer.size(), 0), 0);
+    EXPECT_GE(clock.asked, 1);
+    EXPECT_LE(clock.asked, 20);
+  }
+  // The peer is served as soon as there are fds again.
+  const timeval forever{};
+  setsockopt(peer.get(), SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever));
+  EXPECT_GT(send(peer.get(), "hello", 5, MSG_NOSIGNAL), 0);
+  const ssize_t size = recv(peer.get(), answer.data(), answer.size(), 0);
+  ASSERT_GT(size, 0);
+  EXPECT_THAT(std::string(answer.data(), static_cast<size_t>(size)), StartsWith("ERROR "));
 }
 
 using DaemonHandOverTest = DaemonTest;
