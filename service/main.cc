@@ -1,8 +1,11 @@
 // planecastd.
+#include <fcntl.h>
 #include <grpc/support/log.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <span>
 #include <string>
 
@@ -30,6 +33,28 @@ void LogOfGrpc(gpr_log_func_args* line) {
 }
 void NoLogOfGrpc(gpr_log_func_args* /*line*/) {}
 
+/// Puts /dev/null where a standard stream is closed. A file or socket of ours with such a number
+/// would be written to by whoever means stderr, and a device's fd 0 could not be told from "none".
+///
+/// Libraries open fds before main: those close on exec, which inherited ones never do. The program
+/// then starts itself again, with the streams open.
+bool OpenStandardStreams(char** argv) {
+  bool taken = false;
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    const int flags = fcntl(fd, F_GETFD);
+    if (flags >= 0 && (flags & FD_CLOEXEC) == 0) continue;
+    taken = taken || flags >= 0;
+    const int null = open("/dev/null", O_RDWR);
+    if (null < 0 || dup2(null, fd) < 0) return false;
+    if (null != fd) close(null);
+  }
+  if (!taken) return true;
+  std::error_code error;
+  const std::string self = std::filesystem::read_symlink("/proc/self/exe", error);
+  execv(self.c_str(), argv);
+  return false;
+}
+
 /// Blocks the signals that end the daemon; to be called before any thread is started.
 sigset_t BlockEndSignals() {
   sigset_t signals;
@@ -43,6 +68,9 @@ sigset_t BlockEndSignals() {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (!OpenStandardStreams(argv)) return kExitFailed;
+  // A peer or a log reader that went away is an error of one write, not the daemon's end.
+  if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) return kExitFailed;
   const auto flags = planecast::ParseFlags(std::span(argv, static_cast<size_t>(argc)).subspan(1));
   if (!flags.ok()) return Fail(kExitUsage, flags.status());
   if (flags->help) return std::fputs(planecast::FlagsHelp().c_str(), stdout) < 0 ? kExitFailed : 0;

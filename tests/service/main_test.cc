@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -23,7 +24,7 @@ using ::testing::HasSubstr;
 /// planecastd with these arguments; what it prints on stdout and stderr can be read.
 class Program {
  public:
-  explicit Program(std::vector<std::string> arguments) {
+  explicit Program(std::vector<std::string> arguments, bool stdin_open = true) {
     std::array<int, 2> fds{};
     EXPECT_EQ(pipe(fds.data()), 0);
     output_ = Fd(KernelSys(), fds[0]);
@@ -33,11 +34,21 @@ class Program {
     posix_spawn_file_actions_adddup2(&actions, write_end.get(), 1);
     posix_spawn_file_actions_adddup2(&actions, write_end.get(), 2);
     posix_spawn_file_actions_addclose(&actions, output_.get());
+    if (!stdin_open) posix_spawn_file_actions_addclose(&actions, 0);
+    // What this process ignores the program must not inherit.
+    posix_spawnattr_t attributes;
+    posix_spawnattr_init(&attributes);
+    sigset_t defaults;
+    sigemptyset(&defaults);
+    sigaddset(&defaults, SIGPIPE);
+    posix_spawnattr_setsigdefault(&attributes, &defaults);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
     std::string name = "planecastd";
     std::vector<char*> argv = {name.data()};
     for (std::string& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
-    EXPECT_EQ(posix_spawn(&pid_, PLANECASTD, &actions, nullptr, argv.data(), environ), 0);
+    EXPECT_EQ(posix_spawn(&pid_, PLANECASTD, &actions, &attributes, argv.data(), environ), 0);
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
   }
   ~Program() {
@@ -65,6 +76,12 @@ class Program {
     waitpid(pid_, &status, 0);
     pid_ = -1;
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+  /// What one of its fds is.
+  std::string FdTarget(int fd) const {
+    std::error_code error;
+    return std::filesystem::read_symlink(
+        "/proc/" + std::to_string(pid_) + "/fd/" + std::to_string(fd), error);
   }
   const std::string& printed() const { return printed_; }
 
@@ -121,6 +138,22 @@ TEST(MainTest, ASignalDrainsAndExitsWithZero) {
     EXPECT_EQ(program.Wait(), 0);
     EXPECT_THAT(program.printed(), HasSubstr("stopped"));
   }
+}
+
+TEST(MainTest, ABrokenPipeDoesNotEndIt) {
+  const TempDir dir;
+  Program program({"--socket", dir.path() + "/s.sock", "--listen", "127.0.0.1:0"});
+  ASSERT_TRUE(program.AwaitText("listening on 127.0.0.1:")) << program.printed();
+  program.Signal(SIGPIPE);
+  program.Signal(SIGTERM);
+  EXPECT_EQ(program.Wait(), 0);
+}
+
+TEST(MainTest, AClosedStandardStreamIsNotUsedForAnythingElse) {
+  const TempDir dir;
+  Program program({"--socket", dir.path() + "/s.sock", "--listen", "127.0.0.1:0"}, false);
+  ASSERT_TRUE(program.AwaitText("listening on 127.0.0.1:")) << program.printed();
+  EXPECT_EQ(program.FdTarget(0), "/dev/null");
 }
 
 }  // namespace
