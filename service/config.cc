@@ -118,14 +118,9 @@ class Node {
   std::string path_;
 };
 
-void CheckSocketPath(const Node& node, const char* field, const std::string& path) {
+void AddSocketPath(const Node& node, const char* field, const std::string& path) {
   if (path.empty()) return;
-  if (path[0] != '/') node.Add(field, "a socket's path must be absolute");
-  if (path.size() > kSocketPathMaxBytes) {
-    node.Add(field, absl::StrCat("longer than the ", kSocketPathMaxBytes,
-                                 " bytes that a unix socket's path can have"));
-  }
-  if (path.find('\0') != std::string::npos) node.Add(field, "has a zero byte");
+  if (auto status = CheckSocketPath(path); !status.ok()) node.Add(field, status.message());
 }
 
 void CheckTls(const Node& node, const TlsConfig& tls) {
@@ -178,8 +173,8 @@ void CheckEncoder(const Node& node, const EncoderConfig& encoder) {
 }
 
 void Check(const Node& node, const ServerConfig& config) {
-  CheckSocketPath(node, "socket_path", config.socket_path());
-  CheckSocketPath(node, "hand_over_socket_path", config.hand_over_socket_path());
+  AddSocketPath(node, "socket_path", config.socket_path());
+  AddSocketPath(node, "hand_over_socket_path", config.hand_over_socket_path());
   if (config.socket_path() == config.hand_over_socket_path()) {
     node.Add("hand_over_socket_path", "must differ from socket_path");
   }
@@ -250,6 +245,25 @@ void ApplyFlags(const Flags& flags, ServerConfig& config) {
 }
 
 }  // namespace
+
+absl::Status CheckSocketPath(std::string_view path) {
+  if (path.empty() || path[0] != '/') {
+    return absl::InvalidArgumentError("a socket's path must be absolute");
+  }
+  if (path.size() > kSocketPathMaxBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("longer than the ", kSocketPathMaxBytes,
+                                                   " bytes that a unix socket's path can have"));
+  }
+  if (path.find('\0') != std::string_view::npos) {
+    return absl::InvalidArgumentError("has a zero byte");
+  }
+  if (path.find_first_of("%?#") != std::string_view::npos) {
+    return absl::InvalidArgumentError(
+        "a socket's path may not have %, ? or #, which mean something else in the unix: address "
+        "that clients use");
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<HostPort> ParseHostPort(std::string_view address) {
   const size_t colon = address.rfind(':');

@@ -30,6 +30,9 @@ absl::StatusOr<config::v1::ServerConfig> ParseConfig(std::string_view text,
 /// can't be read.
 absl::StatusOr<config::v1::ServerConfig> LoadConfig(const Flags& flags);
 
+/// INVALID_ARGUMENT, for a person, if a unix socket can't have this path or gRPC can't address it.
+absl::Status CheckSocketPath(std::string_view path);
+
 /// A TCP address as text, split.
 struct HostPort {
   /// Without brackets.

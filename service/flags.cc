@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "service/config.h"
 
 namespace planecast {
 namespace {
@@ -14,17 +15,25 @@ absl::Status UsageError(std::string_view flag, std::string_view problem) {
       absl::StrCat(std::string(flag), " ", std::string(problem), "; see planecastd --help"));
 }
 
+absl::Status WrongValue(std::string_view flag, std::string_view value, const absl::Status& why) {
+  return UsageError(flag, absl::StrCat("'", std::string(value), "': ", why.message()));
+}
+
 /// Applies one flag that takes a value. False if there is no such flag.
 absl::StatusOr<bool> ApplyValue(std::string_view name, std::string value, Flags& flags) {
   if (name == "--config") {
     flags.config_path = std::move(value);
   } else if (name == "--socket") {
+    if (auto status = CheckSocketPath(value); !status.ok()) return WrongValue(name, value, status);
     flags.socket_path = std::move(value);
   } else if (name == "--listen") {
+    if (auto address = ParseHostPort(value); !address.ok()) {
+      return WrongValue(name, value, address.status());
+    }
     flags.listen.push_back(std::move(value));
   } else if (name == "--log-level") {
     auto level = ParseLogLevel(value);
-    if (!level.ok()) return UsageError(name, std::string(level.status().message()));
+    if (!level.ok()) return WrongValue(name, value, level.status());
     flags.log_level = *level;
   } else {
     return false;

@@ -52,8 +52,7 @@ absl::StatusOr<LogLevel> ParseLogLevel(std::string_view text) {
   for (size_t i = 0; i < kLevels.size(); ++i) {
     if (text == kLevels[i].word) return static_cast<LogLevel>(i);
   }
-  return absl::InvalidArgumentError("log level '" + std::string(text) +
-                                    "' is unknown; use error, warning, info or debug");
+  return absl::InvalidArgumentError("no such log level; use error, warning, info or debug");
 }
 
 Logger::Logger(LogLevel level, int fd)

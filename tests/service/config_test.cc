@@ -113,6 +113,9 @@ TEST(ConfigTest, MalformedAddressesAreRefused) {
 TEST(ConfigTest, SocketPathsAreChecked) {
   EXPECT_THAT(Error("socket_path: \"relative\""), HasSubstr("must be absolute"));
   EXPECT_THAT(Error("socket_path: \"/" + std::string(120, 'a') + "\""), HasSubstr("longer than"));
+  for (const char* path : {"/tmp/100%", "/tmp/a?b", "/tmp/a#b"}) {
+    EXPECT_THAT(Error("socket_path: \"" + std::string(path) + "\""), HasSubstr("%, ? or #"));
+  }
   EXPECT_THAT(Error("socket_path: \"/a\" hand_over_socket_path: \"/a\""), HasSubstr("must differ"));
 }
 

@@ -44,7 +44,10 @@ TEST(FlagsTest, WrongUsageIsNamed) {
       {{"--socket"}, "--socket needs a value"},
       {{"--socket="}, "--socket needs a value"},
       {{"--insecure=yes"}, "--insecure takes no value"},
-      {{"--log-level", "loud"}, "use error, warning, info or debug"},
+      {{"--log-level", "loud"}, "--log-level 'loud': no such log level; use error, warning, info"},
+      {{"--listen", "foo"}, "--listen 'foo': an address is HOST:PORT"},
+      {{"--listen", "127.0.0.1:99999"}, "the port must be 0 to 65535"},
+      {{"--socket", "relative"}, "--socket 'relative': a socket's path must be absolute"},
       {{"--listen=a:1", ""}, " is no flag"},
   };
   for (const auto& [arguments, want] : cases) {
