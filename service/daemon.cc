@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -89,6 +90,10 @@ class Daemon::Impl {
   ~Impl() { Drain(); }
 
   absl::Status Start() {
+    // Before any device is touched: a daemon that serves this path may be using them.
+    auto socket_lock = ClaimSocketPath(config_.socket_path());
+    if (!socket_lock.ok()) return socket_lock.status();
+    socket_lock_ = *std::move(socket_lock);
     if (auto status = StartHandOver(); !status.ok()) return status;
     const std::vector<EncoderCapability> encoders = ProbeEncoders();
     registry_ = std::make_unique<Registry>(MakeRegistryOptions(encoders));
@@ -114,6 +119,7 @@ class Daemon::Impl {
     display_service_.reset();
     registry_.reset();
     hand_over_.reset();
+    socket_lock_.reset();
   }
 
   const std::vector<BoundAddress>& addresses() const { return addresses_; }
@@ -243,6 +249,7 @@ class Daemon::Impl {
   GrpcEventCodec codec_;
   StateLog states_;
   bool starting_ = true;
+  std::optional<Fd> socket_lock_;
   std::unique_ptr<HandOverServer> hand_over_;
   std::unique_ptr<Registry> registry_;
   std::unique_ptr<GrpcHostService> host_service_;

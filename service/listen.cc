@@ -13,7 +13,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "service/config.h"
-#include "service/unix_socket.h"
 #include "vfio/fd.h"
 
 namespace planecast {
@@ -87,7 +86,6 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeTlsCredentials(
 
 absl::Status ListenAddresses::AddTo(grpc::ServerBuilder& builder,
                                     const config::v1::ServerConfig& config) {
-  if (auto status = PrepareSocketPath(config.socket_path()); !status.ok()) return status;
   Wish& socket = wishes_.emplace_back();
   socket.address = absl::StrCat("unix:", config.socket_path());
   socket.is_unix = true;

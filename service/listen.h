@@ -31,8 +31,8 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeTlsCredentials(
 /// outlive BuildAndStart of the builder it was added to.
 class ListenAddresses {
  public:
-  /// Adds the config's unix socket and TCP listeners to `builder`. Refuses plain text off loopback
-  /// that the config does not allow, and a socket path that is in use.
+  /// Adds the config's unix socket, whose path the caller has claimed, and TCP listeners to
+  /// `builder`. Refuses plain text off loopback that the config does not allow.
   absl::Status AddTo(grpc::ServerBuilder& builder, const config::v1::ServerConfig& config);
 
   /// After BuildAndStart returned null: which addresses could not be bound.

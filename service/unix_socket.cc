@@ -1,5 +1,7 @@
 #include "service/unix_socket.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -8,14 +10,13 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "vfio/fd.h"
 
 namespace planecast {
 namespace {
 
 constexpr mode_t kDirectoryMode = 0755;
+constexpr mode_t kLockMode = 0600;
 constexpr mode_t kOwnerOnlyUmask = 0177;
 
 std::mutex& UmaskMutex() {
@@ -50,6 +51,11 @@ absl::StatusOr<bool> SomebodyAnswers(const std::string& path) {
   return absl::ErrnoToStatus(errno, absl::StrCat("can't tell whether ", path, " is in use"));
 }
 
+absl::Status InUse(const std::string& path) {
+  return absl::AlreadyExistsError(absl::StrCat(
+      path, " is served by another process; stop it or choose another path with --socket"));
+}
+
 }  // namespace
 
 absl::Status PrepareSocketPath(const std::string& path) {
@@ -65,14 +71,25 @@ absl::Status PrepareSocketPath(const std::string& path) {
   }
   auto answers = SomebodyAnswers(path);
   if (!answers.ok()) return answers.status();
-  if (*answers) {
-    return absl::AlreadyExistsError(absl::StrCat(
-        path, " is served by another process; stop it or choose another path with --socket"));
-  }
+  if (*answers) return InUse(path);
   if (unlink(path.c_str()) != 0 && errno != ENOENT) {
     return absl::ErrnoToStatus(errno, absl::StrCat("can't remove the stale socket ", path));
   }
   return absl::OkStatus();
+}
+
+absl::StatusOr<Fd> ClaimSocketPath(const std::string& path) {
+  if (auto status = CreateParent(path); !status.ok()) return status;
+  const std::string lock_path = absl::StrCat(path, ".lock");
+  Fd lock(KernelSys(),
+          open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, kLockMode));
+  if (!lock.valid()) return absl::ErrnoToStatus(errno, absl::StrCat("can't open ", lock_path));
+  if (flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) return InUse(path);
+    return absl::ErrnoToStatus(errno, absl::StrCat("can't lock ", lock_path));
+  }
+  if (auto status = PrepareSocketPath(path); !status.ok()) return status;
+  return lock;
 }
 
 OwnerOnlyFiles::OwnerOnlyFiles() : lock_(UmaskMutex()), previous_(umask(kOwnerOnlyUmask)) {}

@@ -5,6 +5,8 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "vfio/fd.h"
 
 namespace planecast {
 
@@ -14,6 +16,13 @@ namespace planecast {
 /// ALREADY_EXISTS if somebody answers there, FAILED_PRECONDITION if something else than a socket
 /// lies there, otherwise the error of the system call with what to do.
 absl::Status PrepareSocketPath(const std::string& path);
+
+/// Takes `path` for this process for as long as the returned lock file, `path`.lock, is held, and
+/// prepares it as PrepareSocketPath does. The lock file stays when it is closed: who removed it
+/// could remove another process's.
+///
+/// ALREADY_EXISTS if another process holds it; else as PrepareSocketPath.
+absl::StatusOr<Fd> ClaimSocketPath(const std::string& path);
 
 /// While one of these lives, sockets that this process binds are only for their owner (0600) from
 /// their first moment on. Process-wide, since umask(2) is; holders wait for each other.

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <string>
 
+#include "service/unix_socket.h"
 #include "tests/service/daemon_testing.h"
 #include "tests/service/test_certificates.h"
 
@@ -80,11 +81,28 @@ TEST_F(DaemonListenTest, AFreePortIsChosenAndLogged) {
 TEST_F(DaemonListenTest, ASocketInUseIsLeftAlone) {
   Start();
   LogFile log(dir_.path() + "/log2");
-  auto config = ParseConfig("socket_path: \"" + SocketPath() + "\"", "test");
+  auto config = ParseConfig("socket_path: \"" + SocketPath() +
+                                "\" displays { display_id: \"a\" source { fake { profile: "
+                                "\"ideal\" } } }",
+                            "test");
   ASSERT_TRUE(config.ok());
   auto second = Daemon::Start(*config, log.logger(), parts_);
   EXPECT_EQ(second.status().code(), absl::StatusCode::kAlreadyExists);
+  // The first one may have it open.
+  EXPECT_EQ(opened_, 0);
   EXPECT_TRUE(HostInfo("unix:" + SocketPath(), grpc::InsecureChannelCredentials()).ok());
+}
+
+TEST_F(DaemonListenTest, APathIsTakenBeforeItsSocketIsThere) {
+  const auto claim = ClaimSocketPath(SocketPath());
+  ASSERT_TRUE(claim.ok()) << claim.status();
+  EXPECT_EQ(TryStart().code(), absl::StatusCode::kAlreadyExists);
+}
+
+TEST_F(DaemonListenTest, APathIsFreeAfterADrain) {
+  Start();
+  daemon_->Drain();
+  EXPECT_TRUE(ClaimSocketPath(SocketPath()).ok());
 }
 
 TEST_F(DaemonListenTest, AStaleSocketIsReplaced) {
