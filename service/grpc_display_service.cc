@@ -16,9 +16,11 @@ namespace planecast {
 namespace {
 
 /// Devices that are opened or closed at a time. Each is a handful of system calls.
-constexpr int kWorkers = 4;
+constexpr int kDeviceWorkers = 4;
 /// Calls that may wait for a worker.
 constexpr size_t kJobsMax = 128;
+/// Pictures that are compressed at a time.
+constexpr int kSnapshotWorkers = 2;
 /// Longest wait for a snapshot's picture, whatever the client's deadline.
 constexpr int64_t kSnapshotWaitMaxNs = 5'000'000'000;
 constexpr int kModeSizeMinPx = 64;
@@ -54,14 +56,26 @@ absl::Status FillSnapshot(const Picture& picture, const WallClock& wall,
 }  // namespace
 
 GrpcDisplayService::GrpcDisplayService(Registry& registry, const WallClock& wall, const Logger& log)
-    : registry_(registry), wall_(wall), log_(log), workers_(kWorkers, kJobsMax) {}
+    : registry_(registry),
+      wall_(wall),
+      log_(log),
+      device_workers_(kDeviceWorkers, kJobsMax),
+      snapshot_workers_(kSnapshotWorkers, kSnapshotsMax) {}
 
-void GrpcDisplayService::FinishFromWorker(grpc::ServerUnaryReactor* reactor,
+void GrpcDisplayService::FinishFromWorker(WorkerPool& pool, grpc::ServerUnaryReactor* reactor,
                                           std::function<absl::Status()> job) {
   const bool taken =
-      workers_.Submit([reactor, job = std::move(job)] { reactor->Finish(ToGrpc(job())); });
+      pool.Submit([reactor, job = std::move(job)] { reactor->Finish(ToGrpc(job())); });
   if (taken) return;
   Finish(reactor, absl::ResourceExhaustedError("too many calls wait for a device; try again soon"));
+}
+
+std::shared_ptr<const void> GrpcDisplayService::StartSnapshot() {
+  if (snapshots_.fetch_add(1) >= kSnapshotsMax) {
+    --snapshots_;
+    return nullptr;
+  }
+  return {this, [this](const void*) { --snapshots_; }};
 }
 
 int64_t GrpcDisplayService::DeadlineNs(const grpc::CallbackServerContext& context) const {
@@ -111,7 +125,7 @@ grpc::ServerUnaryReactor* GrpcDisplayService::AttachDisplay(grpc::CallbackServer
   auto spec = ToSpec(request->source());
   if (!spec.ok()) return Finish(reactor, spec.status());
   AttachRequest attach{request->display_id(), *std::move(spec), request->request_id(), false};
-  FinishFromWorker(reactor, [this, response, attach = std::move(attach)] {
+  FinishFromWorker(device_workers_, reactor, [this, response, attach = std::move(attach)] {
     auto snapshot = registry_.Attach(attach);
     if (!snapshot.ok()) {
       log_.Warning(attach.display_id, absl::StrCat("attach failed: ", snapshot.status().message()));
@@ -130,7 +144,7 @@ grpc::ServerUnaryReactor* GrpcDisplayService::DetachDisplay(
   auto* reactor = context->DefaultReactor();
   auto id = DisplayIdFromName(request->name());
   if (!id.ok()) return Finish(reactor, id.status());
-  FinishFromWorker(reactor, [this, id = *std::move(id)] {
+  FinishFromWorker(device_workers_, reactor, [this, id = *std::move(id)] {
     auto status = registry_.Detach(id);
     if (status.ok()) log_.Info(id, "detached");
     return status;
@@ -157,8 +171,13 @@ grpc::ServerUnaryReactor* GrpcDisplayService::GetSnapshot(grpc::CallbackServerCo
   auto* reactor = context->DefaultReactor();
   auto id = DisplayIdFromName(request->name());
   if (!id.ok()) return Finish(reactor, id.status());
+  auto counted = StartSnapshot();
+  if (counted == nullptr) {
+    return Finish(reactor, absl::ResourceExhaustedError(
+                               "too many snapshots are being taken; try again in a moment"));
+  }
   registry_.GetPicture(*id, request->exclude_cursor(), DeadlineNs(*context),
-                       [this, reactor, response](absl::StatusOr<Picture> picture) {
+                       [this, reactor, response, counted](absl::StatusOr<Picture> picture) {
                          if (!picture.ok()) {
                            Finish(reactor, picture.status());
                            return;
@@ -166,9 +185,10 @@ grpc::ServerUnaryReactor* GrpcDisplayService::GetSnapshot(grpc::CallbackServerCo
                          // Compressing takes longer than the display's thread may be kept from its
                          // frames.
                          auto shared = std::make_shared<const Picture>(*std::move(picture));
-                         FinishFromWorker(reactor, [this, shared, response] {
-                           return FillSnapshot(*shared, wall_, *response);
-                         });
+                         FinishFromWorker(snapshot_workers_, reactor,
+                                          [this, shared, response, counted] {
+                                            return FillSnapshot(*shared, wall_, *response);
+                                          });
                        });
   return reactor;
 }

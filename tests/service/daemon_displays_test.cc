@@ -2,10 +2,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <future>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include "service/grpc_display_service.h"
 #include "tests/service/daemon_testing.h"
 
 namespace planecast::testing {
@@ -251,6 +255,34 @@ TEST_F(DaemonDisplaysTest, ASnapshotIsAPngOfThePicture) {
   status = snapshot(&response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
   EXPECT_THAT(status.error_message(), HasSubstr("switched"));
+}
+
+TEST_F(DaemonDisplaysTest, SnapshotsOfAStuckDeviceAreBoundedAndHinderNoAttach) {
+  Start();
+  AttachFake("a");
+  std::vector<std::thread> threads;
+  std::promise<void> refused;
+  std::atomic<int> taken{0};
+  const auto script = Script("ideal");
+  {
+    // The display's thread waits for this at its next look.
+    const std::lock_guard<std::mutex> stuck(script->mutex);
+    for (int i = 0; i <= kSnapshotsMax; ++i) {
+      threads.emplace_back([this, &refused, &taken] {
+        CallContext context;
+        v1::GetSnapshotRequest request;
+        request.set_name("displays/a");
+        v1::GetSnapshotResponse response;
+        const grpc::Status status = displays_->GetSnapshot(&context, request, &response);
+        if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED) refused.set_value();
+        if (status.ok()) ++taken;
+      });
+    }
+    EXPECT_EQ(refused.get_future().wait_for(kCallMax), std::future_status::ready);
+    AttachFake("b", "gvt");
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(taken, kSnapshotsMax);
 }
 
 TEST_F(DaemonDisplaysTest, WhatIsConfiguredIsAttachedAtStart) {
