@@ -238,7 +238,9 @@ class Daemon::Impl {
     goodbye.retry_after_ms = kDrainRetryAfterMs;
     registry_->Drain(goodbye);
     viewer_service_->BeginDrain();
-    server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(kDrainMaxSeconds));
+    const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(kDrainMaxSeconds);
+    viewer_service_->AwaitStreamsEnd(deadline);
+    server_->Shutdown(deadline);
     log_.Info("", "stopped");
   }
 

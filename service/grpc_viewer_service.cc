@@ -1,5 +1,6 @@
 #include "service/grpc_viewer_service.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -12,8 +13,16 @@ namespace {
 
 /// How often calls are looked at for what takes too long, while there are any.
 constexpr int64_t kTickIntervalNs = 1'000'000'000;
+/// Calls that wait for a client, one of each kind.
+constexpr size_t kWaitingCalls = 2;
+/// How long a drain still answers viewers that come back right after their goodbye.
+constexpr std::chrono::milliseconds kLateStreams{200};
 /// Wakes the thread without meaning a call.
 constexpr uint64_t kNoCall = 0;
+
+absl::Status ShuttingDown() {
+  return absl::UnavailableError("the server is shutting down");
+}
 
 absl::Status Report(const v1::ReportViewerRequest& request, Viewer& viewer) {
   if (request.has_acknowledgement()) {
@@ -63,6 +72,24 @@ void GrpcViewerService::BeginDrain() {
   if (context_.waker != nullptr) context_.waker->Wake(kNoCall);
 }
 
+void GrpcViewerService::AwaitStreamsEnd(std::chrono::system_clock::time_point deadline) {
+  std::unique_lock lock(streams_mutex_);
+  if (open_streams_ == 0) return;
+  streams_changed_.wait_until(lock, deadline, [this] { return open_streams_ == 0; });
+  const auto late = std::min(deadline, std::chrono::system_clock::now() + kLateStreams);
+  streams_changed_.wait_until(lock, late, [] { return false; });
+}
+
+void GrpcViewerService::CountStreams() {
+  const size_t open = calls_.size() - std::min(calls_.size(), kWaitingCalls);
+  {
+    const std::lock_guard lock(streams_mutex_);
+    if (open == open_streams_) return;
+    open_streams_ = open;
+  }
+  streams_changed_.notify_all();
+}
+
 void GrpcViewerService::Stop() {
   if (queue_ == nullptr) return;
   if (thread_.joinable()) {
@@ -89,10 +116,11 @@ void GrpcViewerService::Run() {
   for (;;) {
     void* tag = nullptr;
     bool ok = false;
-    // Two calls always wait for a client; with no more than those there is nothing to watch over.
+    // With no more than the calls that wait for a client there is nothing to watch over.
     const auto now = std::chrono::system_clock::now();
-    const auto deadline = calls_.size() <= 2 ? std::chrono::system_clock::time_point::max()
-                                             : now + std::chrono::nanoseconds(kTickIntervalNs);
+    const auto deadline = calls_.size() <= kWaitingCalls
+                              ? std::chrono::system_clock::time_point::max()
+                              : now + std::chrono::nanoseconds(kTickIntervalNs);
     const auto next = queue_->AsyncNext(&tag, &ok, deadline);
     if (next == grpc::CompletionQueue::SHUTDOWN) break;
     if (next == grpc::CompletionQueue::GOT_EVENT) static_cast<CqTag*>(tag)->OnEvent(ok);
@@ -102,6 +130,7 @@ void GrpcViewerService::Run() {
       Tick(now_ns);
     }
     for (const uint64_t id : std::exchange(ended_calls_, {})) calls_.erase(id);
+    CountStreams();
   }
   calls_.clear();
 }
@@ -115,7 +144,7 @@ void GrpcViewerService::Await(MakeCall make_call) {
 
 absl::Status GrpcViewerService::OnAccepted(const ViewerCall& call) {
   Await(call.bidirectional() ? &MakeStreamCall : &MakeWatchCall);
-  if (draining_) return absl::UnavailableError("the server is shutting down; try again later");
+  if (draining_) return ShuttingDown();
   int unstarted = 0;
   for (const auto& [id, other] : calls_) unstarted += other->unstarted() ? 1 : 0;
   if (unstarted <= kUnstartedStreamsMax) return absl::OkStatus();
@@ -129,7 +158,7 @@ void GrpcViewerService::OnWake() {
   }
   if (draining_) {
     for (const auto& [id, call] : calls_) {
-      if (call->unstarted()) call->End(absl::UnavailableError("the server is shutting down"));
+      if (call->unstarted()) call->End(ShuttingDown());
     }
   }
   if (!stop_requested_ || context_.stopped) return;

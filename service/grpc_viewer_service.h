@@ -4,8 +4,11 @@
 #include <grpcpp/server_builder.h>
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -36,6 +39,10 @@ class GrpcViewerService final : public ViewerServiceBase {
   void Serve();
   /// Turns away streams that have not chosen a display. Thread-safe.
   void BeginDrain();
+  /// After BeginDrain, before the server's shutdown: waits until no stream is open any more, and a
+  /// moment longer, or for `deadline`. A stream that comes meanwhile is refused with the reason;
+  /// once the server shuts down gRPC would only cancel it. Returns at once if no stream was open.
+  void AwaitStreamsEnd(std::chrono::system_clock::time_point deadline);
   /// After the server's shutdown: ends the thread. Idempotent.
   void Stop();
 
@@ -59,6 +66,7 @@ class GrpcViewerService final : public ViewerServiceBase {
   void Await(MakeCall make_call);
   absl::Status OnAccepted(const ViewerCall& call);
   void Tick(int64_t now_ns);
+  void CountStreams();
 
   Registry& registry_;
   const Logger& log_;
@@ -68,6 +76,10 @@ class GrpcViewerService final : public ViewerServiceBase {
   ViewerCallContext context_;
   std::atomic<bool> draining_{false};
   std::atomic<bool> stop_requested_{false};
+
+  std::mutex streams_mutex_;
+  std::condition_variable streams_changed_;
+  size_t open_streams_ = 0;
 
   // The thread's own.
   std::unordered_map<uint64_t, std::unique_ptr<ViewerCall>> calls_;

@@ -112,6 +112,32 @@ TEST_F(DaemonStreamsTest, ADrainEndsAllStreamsWithGoodbye) {
   EXPECT_TRUE(scripts_["ideal"]->destroyed);
 }
 
+TEST_F(DaemonStreamsTest, WhoComesBackDuringADrainIsToldWhy) {
+  encoder_->unit_bytes = 200'000;
+  Start();
+  AttachFake("a");
+  // It never reads, so that its goodbye is stuck behind a full window and the drain lasts. On a
+  // connection of its own, for the window to be its own.
+  grpc::ChannelArguments own;
+  own.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  auto stub = v1::ViewerService::NewStub(grpc::CreateCustomChannel(
+      daemon_->addresses().at(1).target, grpc::InsecureChannelCredentials(), own));
+  Stream stalled(*stub, "a");
+  Stream viewer(*viewers_, "a");
+  for (int i = 0; i < 60; ++i) {
+    ASSERT_EQ(viewer.Next(Event::kAccessUnit).event_case(), Event::kAccessUnit);
+  }
+  std::thread drain([this] { daemon_->Drain(); });
+  EXPECT_EQ(viewer.Next(Event::kGoodbye).goodbye().reason(), v1::Goodbye::REASON_DRAINING);
+  EXPECT_TRUE(viewer.Finish().ok());
+  Stream late(*viewers_, "a");
+  const grpc::Status status = late.Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(status.error_message(), "the server is shutting down");
+  stalled.Cancel();
+  drain.join();
+}
+
 TEST_F(DaemonStreamsTest, AWrongStartIsRefused) {
   Start();
   AttachFake("a");
