@@ -30,9 +30,10 @@ constexpr int kReceiveWindowBytes = 256 << 10;
 // gRPC waits up to two minutes between tries by default, behind the back of our own back-off.
 constexpr int kReconnectMinMs = 100;
 constexpr int kReconnectMaxMs = 1000;
-// A ping tells a dead server from an idle one. Servers punish pings more often than each five
-// minutes unless they are configured otherwise.
-constexpr int kKeepaliveMs = 330'000;
+// Pings tell a dead link from an idle display: it is noticed after the sum of both. planecastd
+// allows pings every 5 s.
+constexpr int kKeepaliveTimeMs = 20'000;
+constexpr int kKeepaliveTimeoutMs = 10'000;
 // Displays asked for at a time.
 constexpr int kPageSize = 500;
 // Pages taken before a server that never stops is given up on.
@@ -88,7 +89,10 @@ grpc::ChannelArguments MakeChannelArguments(const ServerAddress& address, const 
   arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kReceiveWindowBytes);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMinMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectMaxMs);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  // Who only watches sends no data; after two pings gRPC would stop.
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   // A proxy of the environment can't reach this machine's own addresses.
   if (address.is_local) arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   if (!tls.server_name.empty()) arguments.SetSslTargetNameOverride(tls.server_name);
