@@ -189,6 +189,10 @@ class OutOfFds {
 };
 
 TEST_F(HandOverTest, WithoutAFreeFdItWaitsQuietly) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP()
+      << "UBSan's check of virtual calls opens a pipe, and reports a bad object without one";
+#endif
   CountingClock clock;
   const std::string path = dir_.path() + "/quiet.sock";
   auto server = HandOverServer::Start(path, log_.logger(), clock);
