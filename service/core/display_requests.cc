@@ -1,10 +1,31 @@
 // What a display's steps do with requests that wait for an answer.
+#include <algorithm>
+#include <cstdint>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "service/core/display_loop.h"
 
 namespace planecast {
+namespace {
+
+/// Times that a plane is copied at most in search of a picture that the guest did not paint into.
+constexpr int kPictureCopiesMax = 4;
+
+// The guest may paint a buffer while it is read. A copy that still equals its source is no mixture
+// of two frames; a guest that never pauses gets the last attempt.
+std::vector<uint8_t> CopyUntorn(std::span<const uint8_t> bytes) {
+  std::vector<uint8_t> copy(bytes.begin(), bytes.end());
+  for (int copies = 1; copies < kPictureCopiesMax; ++copies) {
+    if (std::equal(bytes.begin(), bytes.end(), copy.begin())) break;
+    std::copy(bytes.begin(), bytes.end(), copy.begin());
+  }
+  return copy;
+}
+
+}  // namespace
 
 void DisplayLoop::AddRefresh(SnapshotCallback done) {
   refreshes_.push_back(std::move(done));
@@ -53,7 +74,7 @@ absl::StatusOr<Picture> DisplayLoop::TakePicture(bool exclude_cursor) const {
   const PlaneBuffer& buffer = *frame_->buffer;
   absl::StatusOr<CpuRead> read = buffer.ReadCpu();
   if (!read.ok()) return read.status();
-  absl::StatusOr<RgbImage> image = PlaneToRgb(buffer.layout(), read->bytes());
+  absl::StatusOr<RgbImage> image = PlaneToRgb(buffer.layout(), CopyUntorn(read->bytes()));
   if (!image.ok()) {
     // A missing path is a state of the display to who asks, not a missing feature of the API.
     return absl::FailedPreconditionError(image.status().message());
