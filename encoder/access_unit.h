@@ -2,13 +2,21 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <string>
 #include <vector>
 
 namespace planecast {
 
 /// How a picture's pixels travelled from the plane to the encoder.
-enum class PixelPath { kZeroCopy, kGpuCopy, kCpuCopy };
+enum class PixelPath {
+  /// The GPU read the plane's own memory; the conversion to what the encoder wants is that read.
+  kZeroCopy,
+  /// The GPU read the plane's own memory, but had to copy the pixels once before it could convert
+  /// them.
+  kGpuCopy,
+  /// The CPU read the pixels.
+  kCpuCopy
+};
 
 /// One coded picture. Immutable once made; shared by all viewers. Times are on the monotonic clock.
 struct AccessUnit {
@@ -17,6 +25,9 @@ struct AccessUnit {
   /// The unit is an IDR.
   bool key_frame = false;
   PixelPath pixel_path = PixelPath::kCpuCopy;
+  /// One sentence: why the path is no better. Set on key frames and on the first unit that took
+  /// another path than the one before; empty on others, and with kZeroCopy.
+  std::string pixel_path_reason;
   /// The quantiser it was coded with, 0 to 51.
   int quantizer = 0;
   int64_t flip_time_ns = 0;

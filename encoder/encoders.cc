@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -57,6 +58,14 @@ absl::Status CheckParams(const EncoderParams& params) {
         absl::StrFormat("%d threads; 1 to %d", params.threads, kThreadsMax));
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckOutput(const EncoderParams& params) {
+  const bool as_frames =
+      (params.output_width_px == 0 || params.output_width_px == params.width_px) &&
+      (params.output_height_px == 0 || params.output_height_px == params.height_px);
+  if (as_frames) return absl::OkStatus();
+  return absl::UnimplementedError("software encoders code frames at their own size only");
 }
 
 absl::Status CheckRate(const RateParams& rate) {
@@ -141,10 +150,38 @@ const std::vector<BackendInfo>& BuiltInBackends() {
   return *kBackends;
 }
 
-std::vector<EncoderCapability> ProbeEncoders() {
+std::vector<EncoderCapability> ProbeSoftwareEncoders() {
   std::vector<EncoderCapability> capabilities;
   for (const BackendInfo& backend : BuiltInBackends()) capabilities.push_back(Describe(backend));
   return capabilities;
+}
+
+struct EncoderCatalog::Content {
+  std::vector<EncoderCapability> encoders;
+  std::vector<RenderNode> render_nodes;
+};
+
+EncoderCatalog EncoderCatalog::Probe(const EncoderCatalogOptions& /*options*/) {
+  auto content = std::make_shared<Content>();
+  content->encoders = ProbeSoftwareEncoders();
+  EncoderCatalog catalog;
+  catalog.content_ = std::move(content);
+  return catalog;
+}
+
+const std::vector<EncoderCapability>& EncoderCatalog::encoders() const {
+  return content_->encoders;
+}
+
+const std::vector<RenderNode>& EncoderCatalog::render_nodes() const {
+  return content_->render_nodes;
+}
+
+absl::StatusOr<std::unique_ptr<Encoder>> EncoderCatalog::Make(std::string_view id,
+                                                              const EncoderParams& params,
+                                                              const RateParams& rate,
+                                                              Clock& clock) const {
+  return MakeEncoder(id, params, rate, clock);
 }
 
 absl::StatusOr<std::unique_ptr<Encoder>> MakeEncoder(std::string_view id,
@@ -157,6 +194,7 @@ absl::StatusOr<std::unique_ptr<Encoder>> MakeEncoder(std::string_view id,
   for (const BackendInfo& backend : BuiltInBackends()) {
     if (id != "auto" && id != backend.id) continue;
     failure = CheckLimits(backend, params);
+    if (failure.ok()) failure = CheckOutput(params);
     if (!failure.ok()) continue;
     auto encoder = SoftwareEncoder::Make(backend, params, rate, clock);
     if (encoder.ok()) return encoder;

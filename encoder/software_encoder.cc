@@ -73,6 +73,8 @@ absl::Status SoftwareEncoder::Open(const BackendInfo& backend) {
       LevelFor({.width_mbs = width_mbs_,
                 .height_mbs = height_mbs_,
                 .frame_rate_hz = static_cast<uint32_t>(params_.frame_rate_hz)});
+  identity_.id = backend.id;
+  identity_.detail = absl::StrCat(backend.id, " ", backend.library_version);
   auto made = backend.make(params);
   if (!made.ok()) return made.status();
   backend_ = std::move(*made);
@@ -273,6 +275,7 @@ absl::StatusOr<std::shared_ptr<AccessUnit>> SoftwareEncoder::Code(const Frame& f
   unit->bytes = std::move(*bytes);
   unit->key_frame = key_frame;
   unit->pixel_path = PixelPath::kCpuCopy;
+  if (key_frame) unit->pixel_path_reason = "the encoder runs on the CPU";
   unit->quantizer = quantizer;
   unit->flip_time_ns = frame.flip_time_ns;
   unit->capture_time_ns = frame.capture_time_ns;

@@ -35,6 +35,7 @@ class SoftwareEncoder final : public Encoder {
   absl::StatusOr<EncodeResult> Encode(const Frame& frame, const EncodeRequest& request) override;
   void SetRate(const RateParams& rate) override;
   const StreamDescription& description() const override { return description_; }
+  const EncoderIdentity& identity() const override { return identity_; }
 
  private:
   absl::Status Open(const BackendInfo& backend);
@@ -57,6 +58,7 @@ class SoftwareEncoder final : public Encoder {
   RateControl rate_control_;
   std::unique_ptr<H264Backend> backend_;
   StreamDescription description_;
+  EncoderIdentity identity_;
   uint8_t level_idc_ = 0;
 
   std::optional<PackedFormat> format_;

@@ -61,21 +61,10 @@ void SetServerOptions(grpc::ServerBuilder& builder) {
                              kClientPingIntervalMinMs);
 }
 
-/// The encoder that `auto` means here: the first that works, or the wish itself.
-std::string ChooseEncoder(const std::string& wish, const std::vector<EncoderCapability>& encoders) {
-  if (wish != "auto") return wish;
-  for (const EncoderCapability& encoder : encoders) {
-    if (encoder.available) return encoder.id;
-  }
-  return wish;
-}
-
-EncoderFactory MakeEncoderFactory(const std::string& id, Clock& clock) {
-  return [id, &clock](const EncoderParams& params,
-                      const RateParams& rate) -> absl::StatusOr<NamedEncoder> {
-    auto encoder = MakeEncoder(id, params, rate, clock);
-    if (!encoder.ok()) return encoder.status();
-    return NamedEncoder{*std::move(encoder), id};
+EncoderFactory MakeEncoderFactory(const std::string& id, const EncoderCatalog& catalog,
+                                  Clock& clock) {
+  return [id, catalog, &clock](const EncoderParams& params, const RateParams& rate) {
+    return catalog.Make(id, params, rate, clock);
   };
 }
 
@@ -99,11 +88,11 @@ class Daemon::Impl {
     if (!socket_lock.ok()) return socket_lock.status();
     socket_lock_ = *std::move(socket_lock);
     if (auto status = StartHandOver(); !status.ok()) return status;
-    const std::vector<EncoderCapability> encoders = ProbeEncoders();
-    registry_ = std::make_unique<Registry>(MakeRegistryOptions(encoders));
+    const EncoderCatalog catalog = EncoderCatalog::Probe({});
+    registry_ = std::make_unique<Registry>(MakeRegistryOptions(catalog));
     host_service_ = std::make_unique<GrpcHostService>(GrpcHostService::Options{
         config_.limits().displays_max(), config_.limits().viewers_per_display_max(),
-        hand_over_ != nullptr, encoders});
+        hand_over_ != nullptr, catalog.encoders()});
     display_service_ = std::make_unique<GrpcDisplayService>(*registry_, wall_, log_);
     viewer_service_ = std::make_unique<GrpcViewerService>(*registry_, codec_, log_, *parts_.clock);
     AttachConfigured();
@@ -138,7 +127,7 @@ class Daemon::Impl {
     return absl::OkStatus();
   }
 
-  RegistryOptions MakeRegistryOptions(const std::vector<EncoderCapability>& encoders) {
+  RegistryOptions MakeRegistryOptions(const EncoderCatalog& catalog) {
     const config::v1::EncoderConfig& wish = config_.encoder();
     RegistryOptions options;
     options.displays_max = config_.limits().displays_max();
@@ -153,8 +142,7 @@ class Daemon::Impl {
     options.display.rate = {wish.quantizer(), wish.bitrate_max_bps()};
     options.display.make_encoder = parts_.make_encoder;
     if (options.display.make_encoder == nullptr) {
-      options.display.make_encoder =
-          MakeEncoderFactory(ChooseEncoder(wish.id(), encoders), *parts_.clock);
+      options.display.make_encoder = MakeEncoderFactory(wish.id(), catalog, *parts_.clock);
     }
     if (parts_.open_source == nullptr) {
       parts_.open_source = MakeSourceFactory(KernelSys(), *parts_.clock, hand_over_.get());

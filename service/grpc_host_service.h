@@ -15,7 +15,7 @@ class GrpcHostService final : public v1::HostService::CallbackService {
     int displays_max = 0;
     int viewers_per_display_max = 0;
     bool hand_over = false;
-    /// What ProbeEncoders() said at start: a probe encodes, so it is not for a request.
+    /// What the catalog's probe said at start: a probe encodes, so it is not for a request.
     std::vector<EncoderCapability> encoders;
   };
   explicit GrpcHostService(Options options) : options_(std::move(options)) {}

@@ -46,13 +46,13 @@ bool DisplayLoop::PrepareEncoder(int64_t now_ns) {
   params.frame_rate_hz = options_.frame_rate_max_hz;
   params.threads = options_.encoder_threads;
   params.profile = options_.profile;
-  absl::StatusOr<NamedEncoder> made = options_.make_encoder(params, wanted_rate_);
+  absl::StatusOr<std::unique_ptr<Encoder>> made = options_.make_encoder(params, wanted_rate_);
   if (!made.ok()) {
     HandleEncodeError(made.status(), now_ns);
     return false;
   }
-  encoder_ = std::move(made->encoder);
-  encoder_name_ = std::move(made->name);
+  encoder_ = *std::move(made);
+  encoder_name_ = encoder_->identity().id;
   encoder_width_px_ = layout.width_px;
   encoder_height_px_ = layout.height_px;
   encoder_rate_ = wanted_rate_;

@@ -14,15 +14,9 @@
 
 namespace planecast {
 
-/// An encoder and what it is called in Display.encoder, e.g. "x264".
-struct NamedEncoder {
-  std::unique_ptr<Encoder> encoder;
-  std::string name;
-};
-
 /// Makes an encoder; called by the display's thread.
-using EncoderFactory =
-    std::function<absl::StatusOr<NamedEncoder>(const EncoderParams&, const RateParams&)>;
+using EncoderFactory = std::function<absl::StatusOr<std::unique_ptr<Encoder>>(const EncoderParams&,
+                                                                              const RateParams&)>;
 
 /// The same for all displays of a daemon.
 struct DisplayOptions {

@@ -155,7 +155,7 @@ INSTANTIATE_TEST_SUITE_P(All, GuestFormat,
 class EncoderId : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(EncoderId, StreamsTheDesktop) {
-  const auto encoders = ProbeEncoders();
+  const auto encoders = ProbeSoftwareEncoders();
   if (std::none_of(encoders.begin(), encoders.end(),
                    [](const auto& encoder) { return encoder.id == GetParam(); })) {
     GTEST_SKIP() << "this build has no " << GetParam();

@@ -14,7 +14,8 @@ TEST(MakeEncoder, UnknownIdIsNotFoundAndTellsWhatThereIs) {
   const auto status =
       MakeEncoder("nvenc", {.width_px = 64, .height_px = 64}, {}, MonotonicClock()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
-  EXPECT_NE(status.message().find(ProbeEncoders().front().id), absl::string_view::npos) << status;
+  EXPECT_NE(status.message().find(ProbeSoftwareEncoders().front().id), absl::string_view::npos)
+      << status;
 }
 
 TEST(MakeEncoder, AutoTakesTheFirstThatIsAvailable) {
@@ -45,8 +46,8 @@ TEST(MakeEncoder, ParametersOutOfRangeAreInvalid) {
   }
 }
 
-TEST(ProbeEncoders, EveryBuiltInEncoderWorksHere) {
-  const auto capabilities = ProbeEncoders();
+TEST(ProbeSoftwareEncoders, EveryBuiltInEncoderWorksHere) {
+  const auto capabilities = ProbeSoftwareEncoders();
   ASSERT_FALSE(capabilities.empty());
   for (const EncoderCapability& capability : capabilities) {
     EXPECT_TRUE(capability.available) << capability.id << ": " << capability.reason;

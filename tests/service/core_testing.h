@@ -210,17 +210,21 @@ class ScriptedEncoder : public Encoder {
     script_->rate = rate;
   }
   const StreamDescription& description() const override { return description_; }
+  const EncoderIdentity& identity() const override { return identity_; }
 
  private:
   std::shared_ptr<EncoderScript> script_;
   Clock& clock_;
   StreamDescription description_;
+  EncoderIdentity identity_{
+      .id = "scripted", .detail = "scripted", .hardware = false, .degraded_reason = ""};
   bool first_ = true;
 };
 
 inline EncoderFactory ScriptedEncoderFactory(std::shared_ptr<EncoderScript> script, Clock& clock) {
   return [script = std::move(script), &clock](
-             const EncoderParams& params, const RateParams& rate) -> absl::StatusOr<NamedEncoder> {
+             const EncoderParams& params,
+             const RateParams& rate) -> absl::StatusOr<std::unique_ptr<Encoder>> {
     {
       const std::lock_guard<std::mutex> lock(script->mutex);
       ++script->made;
@@ -233,7 +237,7 @@ inline EncoderFactory ScriptedEncoderFactory(std::shared_ptr<EncoderScript> scri
       script->params = params;
       script->rate = rate;
     }
-    return NamedEncoder{std::make_unique<ScriptedEncoder>(script, params, clock), "scripted"};
+    return std::make_unique<ScriptedEncoder>(script, params, clock);
   };
 }
 

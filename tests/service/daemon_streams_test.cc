@@ -358,6 +358,7 @@ class CountedEncoder : public Encoder {
   }
   void SetRate(const RateParams& rate) override { encoder_->SetRate(rate); }
   const StreamDescription& description() const override { return encoder_->description(); }
+  const EncoderIdentity& identity() const override { return encoder_->identity(); }
 
  private:
   std::unique_ptr<Encoder> encoder_;
@@ -371,11 +372,10 @@ TEST_F(DaemonStreamsTest, AStalledViewerHoldsLittleMemoryAndHurtsNobody) {
   const auto count = std::make_shared<UnitCount>();
   parts_.make_encoder = [count, make = parts_.make_encoder](
                             const EncoderParams& params,
-                            const RateParams& rate) -> absl::StatusOr<NamedEncoder> {
+                            const RateParams& rate) -> absl::StatusOr<std::unique_ptr<Encoder>> {
     auto encoder = make(params, rate);
     if (!encoder.ok()) return encoder.status();
-    return NamedEncoder{std::make_unique<CountedEncoder>(std::move(encoder->encoder), count),
-                        "counted"};
+    return std::make_unique<CountedEncoder>(*std::move(encoder), count);
   };
   Start();
   AttachFake("a");
