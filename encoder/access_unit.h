@@ -30,6 +30,11 @@ struct AccessUnit {
   std::string pixel_path_reason;
   /// The quantiser it was coded with, 0 to 51.
   int quantizer = 0;
+  /// It shows the same pixels as the unit before, sharper.
+  bool refinement = false;
+  /// No part of the picture is coarser than RateParams::sharp_quantizer: it is final, until pixels
+  /// change. Encoders that don't know leave it false.
+  bool sharp = false;
   int64_t flip_time_ns = 0;
   int64_t capture_time_ns = 0;
   int64_t encoded_time_ns = 0;

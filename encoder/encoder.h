@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -43,6 +44,10 @@ struct RateParams {
   /// Bits per second over about a second, 100'000 to 1'000'000'000. The encoder raises the
   /// quantiser to stay below.
   int64_t bitrate_max_bps = 20'000'000;
+  /// Quantiser of a picture that stands still, in the end: 10 to 40. A picture that is nowhere
+  /// coarser than the default is visually lossless: black text of one pixel's breadth above 45 dB,
+  /// the hardest there is.
+  int sharp_quantizer = 16;
 
   friend bool operator==(const RateParams&, const RateParams&) = default;
 };
@@ -51,6 +56,11 @@ struct RateParams {
 struct EncodeRequest {
   /// Code an IDR with parameter sets, even if no pixel changed.
   bool force_idr = false;
+  /// If no pixel changed, code anew what is coarser than RateParams::sharp_quantizer, a step finer,
+  /// as far as the cap has room. A picture that changed is coded as without. Encoders whose rate
+  /// control is the driver's ignore it; one that codes with quantisers of its own (CQP) takes the
+  /// whole picture for as coarse as its last unit was.
+  bool refine = false;
   /// Drawn into the picture if not null; the frame's memory is left alone. A change of the cursor
   /// counts as a change of the pixels under it. Valid during the call.
   const Cursor* cursor = nullptr;
@@ -58,13 +68,16 @@ struct EncodeRequest {
 
 /// What became of one frame.
 struct EncodeResult {
-  /// Null if no pixel changed since the last unit and no IDR was asked for.
+  /// Null if no pixel changed since the last unit, no IDR was asked for and nothing was refined.
   std::shared_ptr<const AccessUnit> unit;
   /// Macroblock rows that changed, for statistics.
   uint32_t changed_rows = 0;
   /// Time spent on finding changes and on conversion, and on coding, in ns.
   int64_t convert_duration_ns = 0;
   int64_t encode_duration_ns = 0;
+  /// When a request to refine this picture would find room under the cap, if it stays as it is.
+  /// INT64_MAX if nothing is to be refined, or this encoder can't: then nothing need be asked.
+  int64_t refine_ns = std::numeric_limits<int64_t>::max();
 };
 
 /// What a viewer needs to know before the first access unit.

@@ -73,6 +73,10 @@ absl::Status CheckRate(const RateParams& rate) {
     return absl::InvalidArgumentError(
         absl::StrFormat("quantizer %d; %d to %d", rate.quantizer, kQuantizerMin, kQuantizerMax));
   }
+  if (rate.sharp_quantizer < kQuantizerMin || rate.sharp_quantizer > kQuantizerMax) {
+    return absl::InvalidArgumentError(absl::StrFormat(
+        "sharp quantizer %d; %d to %d", rate.sharp_quantizer, kQuantizerMin, kQuantizerMax));
+  }
   if (rate.bitrate_max_bps < kBitrateMinBps || rate.bitrate_max_bps > kBitrateMaxBps) {
     return absl::InvalidArgumentError(absl::StrFormat(
         "bitrate cap %d; %d to %d bit/s", rate.bitrate_max_bps, kBitrateMinBps, kBitrateMaxBps));

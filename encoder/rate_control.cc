@@ -28,8 +28,29 @@ constexpr double kIntervalMaxS = 0.1;
 constexpr double kKeyBitsPerPixel = 0.5;
 constexpr int kKeyQuantizer = 23;
 
+// A refinement may take this much of the cap, in seconds; it waits until no more than the latter is
+// left of what was sent before.
+constexpr double kStillBurstS = 0.1;
+constexpr double kStillStartS = 0.05;
+// Less of the picture than this takes as much, lest the guess be drawn from next to nothing.
+constexpr double kStillAreaMin = 0.01;
+// The guess of a refinement's bits falls to no less than this part at once.
+constexpr double kStillFall = 0.7;
+
 double Scale(int quantizer) {
   return std::exp2(quantizer / 6.0);
+}
+
+// Of refinements by six steps, each takes about 1.4 times the bits of the one before (measured on
+// text): what it codes is the last one's rounding error, not the picture.
+double StillScale(int quantizer) {
+  return std::exp2(quantizer / 12.0);
+}
+
+// What the guess for a refinement by six steps at quantiser 0 is to be multiplied with.
+double StillShare(const RateControl::Coarse& coarse, int quantizer) {
+  return std::max(coarse.area, kStillAreaMin) * (coarse.quantizer - quantizer) / 6 /
+         StillScale(quantizer);
 }
 
 }  // namespace
@@ -97,11 +118,39 @@ void RateControl::Coded(int64_t now_ns, int quantizer, bool key_frame, size_t by
   if (key_frame) {
     key_complexity_bits_ = complexity_bits;
     refinement_bits_ = complexity_bits;
+    still_bits_ = bits * StillScale(quantizer);
     return;
   }
   refinement_bits_ += (refines ? kDecay : kRefinementDecay) * (complexity_bits - refinement_bits_);
   complexity_bits_ =
       std::max(complexity_bits, complexity_bits_ + kDecay * (complexity_bits - complexity_bits_));
+}
+
+int64_t RateControl::RefinementNs(int64_t now_ns) {
+  Drain(now_ns);
+  const double over_s = level_bits_ / static_cast<double>(rate_.bitrate_max_bps) - kStillStartS;
+  return over_s > 0 ? now_ns + static_cast<int64_t>(std::ceil(over_s * 1e9)) : now_ns;
+}
+
+int RateControl::RefinementQuantizer(int64_t now_ns, const Coarse& coarse) {
+  Drain(now_ns);
+  const double room_bits = kStillBurstS * static_cast<double>(rate_.bitrate_max_bps) - level_bits_;
+  for (int quantizer = rate_.sharp_quantizer; quantizer < coarse.quantizer - 1; ++quantizer) {
+    if (still_bits_ * StillShare(coarse, quantizer) <= room_bits) return quantizer;
+  }
+  // The smallest step there is, even if it takes more: waiting would not make it smaller.
+  return coarse.quantizer - 1;
+}
+
+void RateControl::Refined(int64_t now_ns, const Coarse& coarse, int quantizer, size_t bytes) {
+  const double bits = static_cast<double>(bytes) * 8;
+  Drain(now_ns);
+  level_bits_ += bits;
+  // A small step may take next to nothing, because the last rounding already was as fine.
+  still_bits_ = std::max(bits / StillShare(coarse, quantizer), still_bits_ * kStillFall);
+  // Nothing is coarser now, so the next picture need not be either.
+  quantizer_ = quantizer;
+  excess_ = std::clamp<double>(quantizer - rate_.quantizer, 0, excess_);
 }
 
 }  // namespace planecast

@@ -16,8 +16,9 @@ namespace planecast {
 /// guessed from the last ones, halving for every six steps of the quantiser (H.264 doubles its
 /// quantiser step every six). The quantiser rises at once and falls slowly, so that quality doesn't
 /// flicker, and only as far as the cap has room: a finer quantiser than the last picture's codes
-/// the whole picture anew, however little changed. Pure: time comes in as an argument.
-/// Thread-compatible.
+/// the whole picture anew, however little changed. A picture that stands still is refined in steps,
+/// each of which leaves room for a change that comes right after. Pure: time comes in as an
+/// argument. Thread-compatible.
 class RateControl {
  public:
   /// `pixels` is the size of a picture.
@@ -30,6 +31,24 @@ class RateControl {
 
   /// Tells what the picture took.
   void Coded(int64_t now_ns, int quantizer, bool key_frame, size_t bytes);
+
+  /// When the cap has room to refine a picture that stands still.
+  int64_t RefinementNs(int64_t now_ns);
+
+  /// What of a picture is coarser than it should be in the end.
+  struct Coarse {
+    /// The coarsest quantiser of any macroblock, above RateParams::sharp_quantizer.
+    int quantizer = kQuantizerMax;
+    /// Their part of the picture, 0 to 1.
+    double area = 1;
+  };
+
+  /// The quantiser of a refinement to be coded now: below that of `coarse`, not below
+  /// RateParams::sharp_quantizer.
+  int RefinementQuantizer(int64_t now_ns, const Coarse& coarse);
+
+  /// Tells what a refinement took.
+  void Refined(int64_t now_ns, const Coarse& coarse, int quantizer, size_t bytes);
 
   static constexpr int kQuantizerMax = 51;
 
@@ -47,6 +66,8 @@ class RateControl {
   double complexity_bits_ = 0;
   // Guessed bits, at quantiser 0, of making the whole picture finer.
   double refinement_bits_ = 0;
+  // Guessed bits, at quantiser 0, of refining the whole picture by six steps while it stands still.
+  double still_bits_ = 0;
   // How far above RateParams::quantizer the last picture was.
   double excess_ = 0;
   // The last picture's.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -43,9 +44,11 @@ SoftwareEncoder::SoftwareEncoder(const EncoderParams& params, const RateParams& 
       width_mbs_(DivideUp(params.width_px, kMacroblockPx)),
       height_mbs_(DivideUp(params.height_px, kMacroblockPx)),
       clock_(clock),
+      rate_(rate),
       rate_control_(rate, params.frame_rate_hz, uint64_t{params.width_px} * params.height_px),
       changed_mbs_(size_t{width_mbs_} * height_mbs_, 1),
-      samples_(size_t{width_mbs_} * height_mbs_ * kMacroblockPx * kMacroblockPx * 3 / 2) {}
+      samples_(size_t{width_mbs_} * height_mbs_ * kMacroblockPx * kMacroblockPx * 3 / 2),
+      mb_quantizers_(changed_mbs_.size(), RateControl::kQuantizerMax) {}
 
 absl::StatusOr<std::unique_ptr<Encoder>> SoftwareEncoder::Make(const BackendInfo& backend,
                                                                const EncoderParams& params,
@@ -251,9 +254,30 @@ absl::StatusOr<std::vector<uint8_t>> SoftwareEncoder::Assemble(const CodedNals& 
   return bytes;
 }
 
+// What did not change and is coarser than the picture was coded anew, as part of it.
+void SoftwareEncoder::NoteQuantizer(int quantizer, bool key_frame) {
+  coarsest_quantizer_ = 0;
+  for (size_t i = 0; i < mb_quantizers_.size(); ++i) {
+    uint8_t& mb = mb_quantizers_[i];
+    if (key_frame || changed_mbs_[i] != 0 || mb > quantizer) mb = static_cast<uint8_t>(quantizer);
+    coarsest_quantizer_ = std::max<int>(coarsest_quantizer_, mb);
+  }
+}
+
+RateControl::Coarse SoftwareEncoder::CoarseParts() const {
+  const auto count = std::count_if(mb_quantizers_.begin(), mb_quantizers_.end(),
+                                   [this](int mb) { return mb > rate_.sharp_quantizer; });
+  return {.quantizer = coarsest_quantizer_,
+          .area = static_cast<double>(count) / static_cast<double>(mb_quantizers_.size())};
+}
+
 absl::StatusOr<std::shared_ptr<AccessUnit>> SoftwareEncoder::Code(const Frame& frame,
-                                                                  bool key_frame) {
-  int quantizer = rate_control_.NextQuantizer(clock_.NowNs(), key_frame);
+                                                                  Purpose purpose) {
+  bool key_frame = purpose == Purpose::kKeyFrame;
+  const RateControl::Coarse coarse = CoarseParts();
+  int quantizer = purpose == Purpose::kRefinement
+                      ? rate_control_.RefinementQuantizer(clock_.NowNs(), coarse)
+                      : rate_control_.NextQuantizer(clock_.NowNs(), key_frame);
   auto nals = backend_->Encode({.picture = picture(),
                                 .key_frame = key_frame,
                                 .quantizer = quantizer,
@@ -270,13 +294,21 @@ absl::StatusOr<std::shared_ptr<AccessUnit>> SoftwareEncoder::Code(const Frame& f
   auto bytes = Assemble(*nals, key_frame);
   if (!bytes.ok()) return bytes.status();
   const int64_t now_ns = clock_.NowNs();
-  rate_control_.Coded(now_ns, quantizer, key_frame, bytes->size());
+  const bool refines = purpose == Purpose::kRefinement && !key_frame;
+  if (refines) {
+    rate_control_.Refined(now_ns, coarse, quantizer, bytes->size());
+  } else {
+    rate_control_.Coded(now_ns, quantizer, key_frame, bytes->size());
+  }
+  NoteQuantizer(quantizer, key_frame);
   auto unit = std::make_shared<AccessUnit>();
   unit->bytes = std::move(*bytes);
   unit->key_frame = key_frame;
   unit->pixel_path = PixelPath::kCpuCopy;
   if (key_frame) unit->pixel_path_reason = "the encoder runs on the CPU";
   unit->quantizer = quantizer;
+  unit->refinement = refines;
+  unit->sharp = IsSharp();
   unit->flip_time_ns = frame.flip_time_ns;
   unit->capture_time_ns = frame.capture_time_ns;
   unit->encoded_time_ns = now_ns;
@@ -305,20 +337,33 @@ absl::StatusOr<EncodeResult> SoftwareEncoder::Encode(const Frame& frame,
   samples_stale_ = false;
   const int64_t converted_ns = clock_.NowNs();
   result.convert_duration_ns = converted_ns - begin_ns;
-  if (result.changed_rows == 0 && !key_frame) {
-    key_frame_needed_ = false;
-    return result;
+  const bool same = result.changed_rows == 0 && !key_frame;
+  if (same) {
+    result.refine_ns = RefinementNs();
+    if (!request.refine || result.refine_ns > converted_ns) {
+      key_frame_needed_ = false;
+      return result;
+    }
   }
-  auto unit = Code(frame, key_frame);
+  auto unit = Code(frame, key_frame ? Purpose::kKeyFrame
+                          : same    ? Purpose::kRefinement
+                                    : Purpose::kChanges);
   std::fill(changed_mbs_.begin(), changed_mbs_.end(), 0);
   if (!unit.ok()) return unit.status();
   result.encode_duration_ns = (*unit)->encoded_time_ns - converted_ns;
   result.unit = std::move(*unit);
+  result.refine_ns = RefinementNs();
   key_frame_needed_ = false;
   return result;
 }
 
+int64_t SoftwareEncoder::RefinementNs() {
+  if (IsSharp()) return std::numeric_limits<int64_t>::max();
+  return rate_control_.RefinementNs(clock_.NowNs());
+}
+
 void SoftwareEncoder::SetRate(const RateParams& rate) {
+  rate_ = rate;
   rate_control_.SetRate(rate);
 }
 

@@ -46,7 +46,14 @@ class SoftwareEncoder final : public Encoder {
   void ConvertChanges();
   void ConvertRow(uint32_t row_mbs, uint32_t begin_mbs, uint32_t end_mbs);
   void ReplicateEdges();
-  absl::StatusOr<std::shared_ptr<AccessUnit>> Code(const Frame& frame, bool key_frame);
+  /// A key frame, changes, or the same pixels in finer steps.
+  enum class Purpose { kKeyFrame, kChanges, kRefinement };
+  absl::StatusOr<std::shared_ptr<AccessUnit>> Code(const Frame& frame, Purpose purpose);
+  void NoteQuantizer(int quantizer, bool key_frame);
+  RateControl::Coarse CoarseParts() const;
+  /// As EncodeResult::refine_ns.
+  int64_t RefinementNs();
+  bool IsSharp() const { return coarsest_quantizer_ <= rate_.sharp_quantizer; }
   absl::StatusOr<std::vector<uint8_t>> Assemble(const CodedNals& nals, bool key_frame) const;
   absl::StatusOr<std::vector<uint8_t>> ContractSps(std::span<const uint8_t> nal) const;
   I420Planes picture();
@@ -55,6 +62,7 @@ class SoftwareEncoder final : public Encoder {
   const uint32_t width_mbs_;
   const uint32_t height_mbs_;
   Clock& clock_;
+  RateParams rate_;
   RateControl rate_control_;
   std::unique_ptr<H264Backend> backend_;
   StreamDescription description_;
@@ -69,6 +77,9 @@ class SoftwareEncoder final : public Encoder {
   /// The whole shadow is to be converted, whatever the change map says.
   bool samples_stale_ = true;
   bool key_frame_needed_ = true;
+  /// One per macroblock: the quantiser that it was last coded with.
+  std::vector<uint8_t> mb_quantizers_;
+  int coarsest_quantizer_ = RateControl::kQuantizerMax;
 };
 
 }  // namespace planecast

@@ -163,6 +163,46 @@ TEST(RateControl, LowerCapCountsAtOnce) {
   EXPECT_GT(simulation.Code(15'000), 33);
 }
 
+TEST(RateControl, RefinementGoesAsFarAsATenthOfASecondOfTheCapDoes) {
+  RateControl roomy({.quantizer = 23, .bitrate_max_bps = 100'000'000}, kRateHz, kPixels);
+  roomy.Coded(0, 23, true, 100'000);
+  EXPECT_EQ(roomy.RefinementQuantizer(kSecondNs, {.quantizer = 23, .area = 1}), 16);
+  RateControl tight({.quantizer = 23, .bitrate_max_bps = 5'000'000}, kRateHz, kPixels);
+  tight.Coded(0, 23, true, 100'000);
+  const int step = tight.RefinementQuantizer(kSecondNs, {.quantizer = 23, .area = 1});
+  EXPECT_LT(step, 23);
+  EXPECT_GT(step, 16);
+  // A small part of the picture takes little.
+  EXPECT_EQ(tight.RefinementQuantizer(kSecondNs, {.quantizer = 23, .area = 0.02}), 16);
+}
+
+TEST(RateControl, RefinementWaitsUntilWhatWasSentIsPaidFor) {
+  RateControl control({.quantizer = 23, .bitrate_max_bps = 1'000'000}, kRateHz, kPixels);
+  control.Coded(0, 23, true, 62'500);  // half a second of the cap
+  EXPECT_NEAR(static_cast<double>(control.RefinementNs(0)), 0.45 * kSecondNs, 0.01 * kSecondNs);
+  EXPECT_EQ(control.RefinementNs(kSecondNs), kSecondNs);
+  control.Refined(kSecondNs, {.quantizer = 23, .area = 1}, 22, 25'000);
+  EXPECT_GT(control.RefinementNs(kSecondNs), kSecondNs + kSecondNs / 10);
+}
+
+TEST(RateControl, WhatWasRefinedIsNotMadeCoarserByTheNextPicture) {
+  Simulation simulation({.quantizer = 23, .bitrate_max_bps = 1'000'000});
+  const int key_quantizer = simulation.Code(70'000, true);
+  ASSERT_GT(key_quantizer, 30);
+  simulation.now_ns += 2 * kSecondNs;
+  simulation.control.Refined(simulation.now_ns, {.quantizer = key_quantizer, .area = 1}, 26, 9'000);
+  EXPECT_EQ(simulation.Code(200), 26);
+  simulation.control.Refined(simulation.now_ns, {.quantizer = 26, .area = 1}, 16, 9'000);
+  EXPECT_EQ(simulation.Code(200), 23);
+}
+
+TEST(RateControl, OneSmallRefinementDoesNotPromiseThatTheNextIsSmall) {
+  RateControl control({.quantizer = 23, .bitrate_max_bps = 1'000'000}, kRateHz, kPixels);
+  control.Coded(0, 35, true, 100'000);
+  control.Refined(2 * kSecondNs, {.quantizer = 35, .area = 1}, 34, 50);
+  EXPECT_EQ(control.RefinementQuantizer(4 * kSecondNs, {.quantizer = 34, .area = 1}), 33);
+}
+
 TEST(RateControl, QuantizerStaysInRangeWhateverHappens) {
   Simulation simulation({.quantizer = 40, .bitrate_max_bps = 100'000});
   for (int i = 0; i < 300; ++i) {
