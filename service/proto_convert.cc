@@ -154,6 +154,8 @@ void Fill(const UnitEvent& event, v1::AccessUnit& out) {
   out.set_encoded_time_ns(event.unit->encoded_time_ns);
   out.set_pixel_path(ToProto(event.unit->pixel_path));
   out.set_quantizer(event.unit->quantizer);
+  out.set_refinement(event.unit->refinement);
+  out.set_sharp(event.unit->sharp);
 }
 
 void Fill(const CursorImage& image, v1::CursorShape& out) {

@@ -61,10 +61,11 @@ bool DisplayLoop::PrepareEncoder(int64_t now_ns) {
 }
 
 void DisplayLoop::MaybeEncode(bool new_frame, int64_t now_ns) {
-  ServeCachedKeyFrame(now_ns);
+  ServeStillPicture(now_ns);
   const bool key_frame = KeyFrameNs() <= now_ns;
   if (!key_frame) {
-    if (!new_frame && !frame_pending_) return;
+    const bool refines = RefineNs() <= now_ns && AnyViewerReady();
+    if (!new_frame && !frame_pending_ && !refines) return;
     if (!AnyViewerReady()) {
       if (new_frame) ++counters_.skipped_no_viewer_ready;
       frame_pending_ = true;
@@ -80,17 +81,24 @@ void DisplayLoop::MaybeEncode(bool new_frame, int64_t now_ns) {
   Encode(key_frame, now_ns);
 }
 
-void DisplayLoop::ServeCachedKeyFrame(int64_t now_ns) {
-  if (cached_key_frame_ == nullptr) return;
-  const uint64_t sequence = std::get<UnitEvent>(cached_key_frame_->body).sequence;
+void DisplayLoop::ServeStillPicture(int64_t now_ns) {
+  if (still_units_.empty()) return;
+  const uint64_t sequence = std::get<UnitEvent>(still_units_.front()->body).sequence;
   for (Member& member : members_) {
     const Viewer::Wants& wants = member.wants;
     const bool waits = wants.ready && (wants.join_key_frame || wants.resync_key_frame);
     // A viewer that had this very unit asks because it lost it: that takes a new one.
     if (!waits || wants.requested_key_frame || wants.last_sequence >= sequence) continue;
-    member.viewer->OfferUnit(cached_key_frame_, now_ns, /*fresh=*/false);
+    for (const StreamEventPtr& event : still_units_) {
+      member.viewer->OfferUnit(event, now_ns, /*fresh=*/false);
+    }
     member.wants = member.viewer->GetWants();
   }
+}
+
+int64_t DisplayLoop::RefineNs() const {
+  if (refine_ns_ == kNever || encoder_ == nullptr || !frame_.has_value()) return kNever;
+  return std::max({refine_ns_, still_ns_, next_frame_ns_});
 }
 
 int64_t DisplayLoop::KeyFrameNs() const {
@@ -124,7 +132,10 @@ int64_t DisplayLoop::HeldBackUntilNs() const {
 void DisplayLoop::Encode(bool force_idr, int64_t now_ns) {
   // The encoder reads the pixels now, not when the plane was looked at.
   frame_->capture_time_ns = std::max(frame_->capture_time_ns, clock_.NowNs());
-  const absl::StatusOr<EncodeResult> result = encoder_->Encode(*frame_, {force_idr});
+  EncodeRequest request;
+  request.force_idr = force_idr;
+  request.refine = RefineNs() <= now_ns;
+  const absl::StatusOr<EncodeResult> result = encoder_->Encode(*frame_, request);
   if (!result.ok()) {
     HandleEncodeError(result.status(), now_ns);
     return;
@@ -138,7 +149,12 @@ void DisplayLoop::Encode(bool force_idr, int64_t now_ns) {
   encoder_failures_ = 0;
   refused_.reset();
   encode_state_.reset();
-  const bool changed = result->changed_rows > 0 || (result->unit != nullptr && !force_idr);
+  const bool refined = result->unit != nullptr && result->unit->refinement;
+  const bool changed =
+      result->changed_rows > 0 || (result->unit != nullptr && !force_idr && !refined);
+  refine_ns_ = result->refine_ns;
+  // Also where a refinement came to nothing, so as not to ask again at once.
+  if (changed || (request.refine && !refined)) still_ns_ = now_ns + kStillNs;
   if (!changed) ++counters_.unchanged;
   source_->ReportContent(changed, now_ns);
   if (result->unit == nullptr) return;
@@ -162,7 +178,8 @@ void DisplayLoop::HandleUnit(std::shared_ptr<const AccessUnit> unit) {
   const bool key_frame = coded.key_frame;
   const StreamEventPtr event = MakeEvent(UnitEvent{++sequence_, std::move(unit)}, options_.codec);
   const int64_t now_ns = clock_.NowNs();
-  cached_key_frame_ = key_frame ? event : nullptr;
+  KeepStillUnit(event);
+  if (std::get<UnitEvent>(event->body).unit->refinement) ++counters_.refinements;
   if (key_frame) {
     ++counters_.key_frames;
     last_key_frame_ns_ = now_ns;
@@ -171,6 +188,13 @@ void DisplayLoop::HandleUnit(std::shared_ptr<const AccessUnit> unit) {
     member.viewer->OfferUnit(event, now_ns, /*fresh=*/true);
     member.wants = member.viewer->GetWants();
   }
+}
+
+void DisplayLoop::KeepStillUnit(const StreamEventPtr& event) {
+  const AccessUnit& unit = *std::get<UnitEvent>(event->body).unit;
+  const bool goes_on = unit.refinement && !still_units_.empty();
+  if (!goes_on || still_units_.size() >= kStillUnitsMax) still_units_.clear();
+  if (unit.key_frame || !still_units_.empty()) still_units_.push_back(event);
 }
 
 void DisplayLoop::HandleEncodeError(const absl::Status& error, int64_t now_ns) {
@@ -194,7 +218,8 @@ void DisplayLoop::HandleEncodeError(const absl::Status& error, int64_t now_ns) {
 
 void DisplayLoop::DropEncoder() {
   encoder_.reset();
-  cached_key_frame_ = nullptr;
+  still_units_.clear();
+  refine_ns_ = kNever;
 }
 
 }  // namespace planecast

@@ -87,6 +87,8 @@ bool DisplayLoop::VideoLookDue(int64_t now_ns, const PlaneSource::Events& events
   // Whoever waits gets the newest picture, not the one that was held back.
   if (HeldBackUntilNs() > now_ns) return false;
   if (frame_pending_ && AnyViewerReady() && now_ns >= next_frame_ns_) return true;
+  // The pixels may have changed: then there is nothing to refine yet.
+  if (RefineNs() <= now_ns && AnyViewerReady()) return true;
   return frame_.has_value() && KeyFrameNs() <= now_ns;
 }
 
@@ -199,6 +201,7 @@ void DisplayLoop::SetWatched(bool watched, int64_t now_ns) {
     return;
   }
   frame_pending_ = false;
+  refine_ns_ = kNever;
   encoder_drop_ns_ = now_ns + kEncoderLingerNs;
   // The encoder's troubles are of no interest without viewers; the next one tries afresh.
   encoder_failures_ = 0;
@@ -262,7 +265,8 @@ int64_t DisplayLoop::NextStepNs(int64_t now_ns) const {
   bool awaits_ready = false;
   for (const Member& member : members_) {
     const Viewer::Wants& wants = member.wants;
-    if (!wants.ready && (frame_pending_ || wants.join_key_frame || wants.resync_key_frame)) {
+    if (!wants.ready && (frame_pending_ || RefineNs() <= now_ns || wants.join_key_frame ||
+                         wants.resync_key_frame)) {
       awaits_ready = true;
     }
   }
@@ -272,6 +276,9 @@ int64_t DisplayLoop::NextStepNs(int64_t now_ns) const {
   const bool resizes = encoder_ != nullptr && !EncoderFits();
   if (frame_pending_ && (AnyViewerReady() || resizes)) {
     next_ns = std::min(next_ns, std::max(resizes ? 0 : next_frame_ns_, held_back_ns));
+  }
+  if (RefineNs() != kNever && AnyViewerReady()) {
+    next_ns = std::min(next_ns, std::max(RefineNs(), held_back_ns));
   }
   const int64_t key_frame_ns = KeyFrameNs();
   if (key_frame_ns != kNever) next_ns = std::min(next_ns, std::max(key_frame_ns, held_back_ns));

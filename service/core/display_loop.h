@@ -47,6 +47,10 @@ inline constexpr int kTransientRetriesMax = 20;
 inline constexpr int64_t kStateFreshNs = 1'000'000'000;
 /// Between two tries of frames that can't be encoded, however the guest flips.
 inline constexpr int64_t kFrameRetryMinNs = 100'000'000;
+/// A picture that did not change for so long stands still: it is refined, step by step.
+inline constexpr int64_t kStillNs = 80'000'000;
+/// Units of a still picture, a key frame and its refinements, that are kept for who joins it.
+inline constexpr size_t kStillUnitsMax = 4;
 /// Stats, stall checks.
 inline constexpr int64_t kTickNs = 1'000'000'000;
 
@@ -76,6 +80,8 @@ struct DisplayCounters {
   uint64_t skipped_no_viewer_ready = 0;
   /// ... because of the frame-rate cap.
   uint64_t skipped_frame_rate = 0;
+  /// Units that showed the same pixels as before, sharper. Part of `encoded`.
+  uint64_t refinements = 0;
   uint64_t encode_errors = 0;
   uint64_t viewers_stalled = 0;
 };
@@ -167,7 +173,9 @@ class DisplayLoop {
   // With the encoder: display_encode.cc.
   bool PrepareEncoder(int64_t now_ns);
   void MaybeEncode(bool new_frame, int64_t now_ns);
-  void ServeCachedKeyFrame(int64_t now_ns);
+  void ServeStillPicture(int64_t now_ns);
+  /// When a still picture is to be refined, or INT64_MAX.
+  int64_t RefineNs() const;
   /// When a key frame that a viewer wants may be made, or INT64_MAX if none is wanted.
   int64_t KeyFrameNs() const;
   bool EncoderFits() const;
@@ -175,6 +183,7 @@ class DisplayLoop {
   int64_t HeldBackUntilNs() const;
   void Encode(bool force_idr, int64_t now_ns);
   void HandleUnit(std::shared_ptr<const AccessUnit> unit);
+  void KeepStillUnit(const StreamEventPtr& event);
   void HandleEncodeError(const absl::Status& error, int64_t now_ns);
   void DropEncoder();
 
@@ -230,8 +239,13 @@ class DisplayLoop {
   CursorPath told_cursor_path_ = CursorPath::kUnknown;
 
   uint64_t sequence_ = 0;
-  /// The last unit, if it was a key frame: serves who joins a picture that did not change since.
-  StreamEventPtr cached_key_frame_;
+  /// The last key frame and its refinements, if no other unit followed: serves who joins a picture
+  /// that did not change since.
+  std::vector<StreamEventPtr> still_units_;
+  /// The picture counts as still from then on, if nothing changes.
+  int64_t still_ns_ = 0;
+  /// As EncodeResult::refine_ns.
+  int64_t refine_ns_ = INT64_MAX;
   std::optional<int64_t> last_key_frame_ns_;
   int64_t next_frame_ns_ = 0;
   /// A frame was looked at and not encoded: no viewer was ready, the frame-rate cap, an error.

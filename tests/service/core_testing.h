@@ -153,6 +153,12 @@ struct EncoderScript {
   /// A broken encoder: only its first unit is a key frame.
   bool ignores_force_idr = false;
   size_t unit_bytes = 1000;
+  /// Refinements that a picture takes after each change, until it is sharp, and how long each waits
+  /// for room under the cap.
+  int refinements = 0;
+  int64_t refinement_wait_ns = 0;
+  /// A broken encoder: it says that there is room to refine, and does not.
+  bool refuses_refinement = false;
   /// Errors of the next encodes, and of the next makings.
   std::deque<absl::Status> encode_errors;
   std::deque<absl::Status> make_errors;
@@ -161,6 +167,7 @@ struct EncoderScript {
   int alive = 0;
   int encodes = 0;
   int forced = 0;
+  int refined = 0;
   EncoderParams params;
   RateParams rate;
 };
@@ -194,11 +201,26 @@ class ScriptedEncoder : public Encoder {
     const bool changed = script_->changed || first;
     if (script_->change_once) script_->changed = false;
     result.changed_rows = changed ? 1 : 0;
-    if (!changed && !request.force_idr) return result;
+    if (changed || request.force_idr) {
+      refinements_left_ = script_->refinements;
+      room_ns_ = clock_.NowNs() + script_->refinement_wait_ns;
+    }
+    const bool refines = !changed && !request.force_idr && request.refine &&
+                         refinements_left_ > 0 && room_ns_ <= clock_.NowNs() &&
+                         !script_->refuses_refinement;
+    if (refines) {
+      ++script_->refined;
+      --refinements_left_;
+      room_ns_ = clock_.NowNs() + script_->refinement_wait_ns;
+    }
+    if (refinements_left_ > 0) result.refine_ns = room_ns_;
+    if (!changed && !request.force_idr && !refines) return result;
     auto unit = std::make_shared<AccessUnit>();
     unit->bytes.assign(script_->unit_bytes, 0x5a);
     unit->key_frame = first || (request.force_idr && !script_->ignores_force_idr);
     unit->quantizer = 23;
+    unit->refinement = refines;
+    unit->sharp = refinements_left_ == 0;
     unit->flip_time_ns = frame.flip_time_ns;
     unit->capture_time_ns = frame.capture_time_ns;
     unit->encoded_time_ns = clock_.NowNs();
@@ -219,6 +241,8 @@ class ScriptedEncoder : public Encoder {
   EncoderIdentity identity_{
       .id = "scripted", .detail = "scripted", .hardware = false, .degraded_reason = ""};
   bool first_ = true;
+  int refinements_left_ = 0;
+  int64_t room_ns_ = 0;
 };
 
 inline EncoderFactory ScriptedEncoderFactory(std::shared_ptr<EncoderScript> script, Clock& clock) {
