@@ -44,7 +44,7 @@ constexpr int kGetAttemptsMax = 3;
 // Asking for ids costs 3 us.
 constexpr Pacer::Options kProbePacing = {};
 // Looking at pixels costs about 1 ms.
-constexpr Pacer::Options kLookPacing = {.window_step_ns = 4'200'000,
+constexpr Pacer::Options kLookPacing = {.window_step_ns = 3'000'000,
                                         .active_ns = 8'300'000,
                                         .idle_max_ns = 100'000'000,
                                         .coarse_ns = 16'600'000};

@@ -89,7 +89,7 @@ TEST(PacingTest, SeesAGuestThatPaintsInPlaceSoonAfterItPainted) {
   test.SetMode(320, 240);
   Played run = Play(test, kSecondNs / 60, 11 * kSecondNs, /*flips=*/false);
   EXPECT_GE(run.ages_ns.size(), 590u);
-  EXPECT_LT(run.AgeNs(0.95), 6 * kMillisecondNs);
+  EXPECT_LT(run.AgeNs(0.95), 4 * kMillisecondNs);
   EXPECT_LE(run.looks, 10 * 240);
 }
 
