@@ -52,6 +52,13 @@ std::string UnitHeader(const v1::AccessUnit& unit, size_t data_bytes) {
   return message + event;
 }
 
+grpc::ByteBuffer UnitMessage(const v1::AccessUnit& header,
+                             const std::shared_ptr<const AccessUnit>& unit) {
+  const std::array<grpc::Slice, 2> slices = {grpc::Slice(UnitHeader(header, unit->bytes.size())),
+                                             SharedSlice(unit)};
+  return {slices.data(), slices.size()};
+}
+
 grpc::ByteBuffer Serialize(v1::StreamEvent event) {
   v1::StreamDisplayResponse response;
   *response.mutable_event() = std::move(event);
@@ -67,14 +74,17 @@ std::shared_ptr<const void> GrpcEventCodec::Encode(const StreamEvent& event) {
     return std::make_shared<const grpc::ByteBuffer>(Serialize(ToProto(event, wall_)));
   }
   const v1::StreamEvent proto = ToProto(event, wall_);
-  const std::array<grpc::Slice, 2> slices = {
-      grpc::Slice(UnitHeader(proto.access_unit(), unit->unit->bytes.size())),
-      SharedSlice(unit->unit)};
-  return std::make_shared<const grpc::ByteBuffer>(slices.data(), slices.size());
+  return std::make_shared<const grpc::ByteBuffer>(UnitMessage(proto.access_unit(), unit->unit));
 }
 
-grpc::ByteBuffer GrpcEventCodec::Message(const StreamEvent& event,
-                                         const std::string& viewer_id) const {
+grpc::ByteBuffer GrpcEventCodec::Message(const StreamEvent& event, const std::string& viewer_id,
+                                         uint64_t sequence_offset) const {
+  const auto* unit = std::get_if<UnitEvent>(&event.body);
+  if (unit != nullptr && sequence_offset != 0) {
+    v1::StreamEvent proto = ToProto(event, wall_);
+    proto.mutable_access_unit()->set_sequence(unit->sequence + sequence_offset);
+    return UnitMessage(proto.access_unit(), unit->unit);
+  }
   if (event.encoded != nullptr) return *static_cast<const grpc::ByteBuffer*>(event.encoded.get());
   v1::StreamEvent proto = ToProto(event, wall_);
   if (proto.has_started()) {

@@ -3,6 +3,7 @@
 
 #include <grpcpp/support/byte_buffer.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -22,9 +23,11 @@ class GrpcEventCodec final : public EventCodec {
 
   std::shared_ptr<const void> Encode(const StreamEvent& event) override;
 
-  /// The message to write for `event` to the viewer with this id: what Encode made, or for
-  /// StreamStarted and StreamStats, which differ by viewer, made now.
-  grpc::ByteBuffer Message(const StreamEvent& event, const std::string& viewer_id) const;
+  /// The message to write for `event` to the viewer with this id, whose sequences are ahead of the
+  /// units' own by `sequence_offset`: what Encode made, or for what differs by viewer, made now. A
+  /// unit's bytes are shared all the same.
+  grpc::ByteBuffer Message(const StreamEvent& event, const std::string& viewer_id,
+                           uint64_t sequence_offset = 0) const;
 
  private:
   const WallClock& wall_;

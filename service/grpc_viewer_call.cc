@@ -86,7 +86,7 @@ class StreamCall final : public ViewerCall {
 
   absl::Status Acknowledge(const v1::Acknowledgement& acknowledgement) {
     if (auto status = CheckAcknowledgement(acknowledgement); !status.ok()) return status;
-    return viewer()->Acknowledge(acknowledgement.sequence());
+    return viewer()->Acknowledge(acknowledgement.sequence(), acknowledgement.present_duration_ns());
   }
 
   grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer> stream_;
@@ -209,7 +209,7 @@ void ViewerCall::Pump() {
   writing_ = true;
   busy_since_ns_ = context_.clock->NowNs();
   ++pending_;
-  StartWrite(context_.codec->Message(*event, viewer_->id()));
+  StartWrite(context_.codec->Message(*event, viewer_->id(), viewer_->sequence_offset()));
 }
 
 void ViewerCall::OnWritten(bool ok) {

@@ -89,8 +89,12 @@ void Viewer::OnWritten() {
     const std::lock_guard<std::mutex> lock(mutex_);
     write_in_flight_ = false;
     progress_ns_ = clock_.NowNs();
-    if (unit_in_flight_.has_value() && unit_in_flight_->measured) {
-      encoded_to_written_.Add(progress_ns_ - unit_in_flight_->encoded_time_ns);
+    if (unit_in_flight_.has_value()) {
+      if (unit_in_flight_->measured) {
+        encoded_to_written_.Add(progress_ns_ - unit_in_flight_->encoded_time_ns);
+      }
+      // All that is known of such a link is how long the transport takes to take a unit.
+      if (!acknowledges_) link_.Acknowledged(unit_in_flight_->mark, 0, progress_ns_);
     }
     unit_in_flight_.reset();
     ready = ReadyLocked();
@@ -98,7 +102,12 @@ void Viewer::OnWritten() {
   if (ready) display_->WakeIfAwaited();
 }
 
-absl::Status Viewer::Acknowledge(uint64_t sequence) {
+uint64_t Viewer::sequence_offset() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return taken_offset_;
+}
+
+absl::Status Viewer::Acknowledge(uint64_t sequence, int64_t client_ns) {
   if (!acknowledges_) return absl::OkStatus();
   Notify due;
   bool ready = false;
@@ -112,9 +121,11 @@ absl::Status Viewer::Acknowledge(uint64_t sequence) {
     progress_ns_ = now_ns;
     const size_t owed = unacknowledged_.size();
     while (!unacknowledged_.empty() && unacknowledged_.front().sequence <= sequence) {
-      const Sent& sent = unacknowledged_.front();
-      if (sent.measured) encoded_to_acknowledged_.Add(now_ns - sent.encoded_time_ns);
+      const Sent sent = unacknowledged_.front();
       unacknowledged_.pop_front();
+      unacknowledged_bytes_ -= sent.mark.bytes;
+      if (sent.measured) encoded_to_acknowledged_.Add(now_ns - sent.encoded_time_ns);
+      link_.Acknowledged(sent.mark, sent.sequence == sequence ? client_ns : 0, now_ns);
     }
     if (unacknowledged_.size() < owed) acknowledged_ns_ = now_ns;
     due = DueNotifyLocked();
@@ -132,7 +143,7 @@ void Viewer::RequestKeyFrame() {
     if (key_frame_requested_ || !AcceptsLocked()) return;
     key_frame_requested_ = true;
     // Its decoder lost them, so it may never acknowledge them.
-    unacknowledged_.clear();
+    ForgetUnacknowledgedLocked();
     due = DueNotifyLocked();
   }
   Call(due);
@@ -160,7 +171,7 @@ void Viewer::Close() {
     DropUnitsLocked();
     ordered_.clear();
     cursor_shape_ = cursor_moved_ = stats_ = goodbye_ = nullptr;
-    unacknowledged_.clear();
+    ForgetUnacknowledgedLocked();
     // What the callback owns may own this viewer.
     released = std::move(notify_);
   }
@@ -252,7 +263,7 @@ void Viewer::OfferUnit(StreamEventPtr event, int64_t now_ns, bool fresh) {
       // What came before it is of no use to a decoder that is lost, and must not hold it up.
       key_frame_requested_ = false;
       dropped_ += DropUnitsLocked();
-      unacknowledged_.clear();
+      ForgetUnacknowledgedLocked();
     }
     if (OverflowsLocked(size_bytes, now_ns)) LoseUnitsLocked(now_ns);
     if (sync_ != Sync::kStreaming && !key_frame) {
@@ -262,13 +273,27 @@ void Viewer::OfferUnit(StreamEventPtr event, int64_t now_ns, bool fresh) {
     }
     sync_ = Sync::kStreaming;
     NotePendingLocked(now_ns);
+    if (std::exchange(rendition_changed_, false)) {
+      sequence_offset_ = last_offered_sequence_ + 1 - unit->sequence;
+    }
     last_queued_sequence_ = unit->sequence;
+    last_offered_sequence_ = unit->sequence + sequence_offset_;
     ++queued_units_;
     queued_bytes_ += size_bytes;
-    ordered_.push_back({std::move(event), now_ns, fresh});
+    ordered_.push_back({std::move(event), now_ns, fresh, sequence_offset_});
     due = DueNotifyLocked();
   }
   Call(due);
+}
+
+void Viewer::ChangeRendition() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!AcceptsLocked()) return;
+  dropped_ += DropUnitsLocked();
+  last_queued_sequence_ = 0;
+  // Before its first unit there is nothing to go on from.
+  rendition_changed_ = last_offered_sequence_ != 0;
+  sync_ = Sync::kJoining;
 }
 
 void Viewer::OfferGoodbye(StreamEventPtr event) {
@@ -298,6 +323,8 @@ Viewer::Wants Viewer::GetWants() const {
   wants.requested_key_frame = key_frame_requested_;
   wants.last_sequence = last_queued_sequence_;
   wants.limits = limits_;
+  wants.link_rate_max_bps = link_.rate_max_bps();
+  wants.link_congested_ns = link_.congested_ns();
   return wants;
 }
 
@@ -336,8 +363,18 @@ void Viewer::OfferStats(StreamStats display_stats) {
   Call(due);
 }
 
+bool Viewer::FitsLinkLocked(size_t units, size_t size_bytes) const {
+  if (!acknowledges_ || units == 0) return true;
+  if (link_.draining()) return false;
+  if (units < kUnacknowledgedUnitsMin) return true;
+  if (!link_.known()) return units < kUnacknowledgedUnitsFirst;
+  if (units >= kUnacknowledgedUnitsMax || size_bytes >= link_.window_bytes()) return false;
+  return unacknowledged_.empty() ||
+         clock_.NowNs() - unacknowledged_.front().mark.sent_ns < link_.patience_ns();
+}
+
 bool Viewer::WindowOpenLocked() const {
-  return !acknowledges_ || unacknowledged_.size() < kUnacknowledgedUnitsMax;
+  return FitsLinkLocked(unacknowledged_.size(), unacknowledged_bytes_);
 }
 
 bool Viewer::ReadyLocked() const {
@@ -345,7 +382,8 @@ bool Viewer::ReadyLocked() const {
   // A viewer that lost units is worth a key frame only once its transport has caught up.
   if (sync_ == Sync::kLost && (write_in_flight_ || TakeableLocked())) return false;
   if (!acknowledges_) return queued_units_ < kReadyUnitsQueuedMax;
-  return unacknowledged_.size() + queued_units_ < kUnacknowledgedUnitsMax;
+  return FitsLinkLocked(unacknowledged_.size() + queued_units_,
+                        unacknowledged_bytes_ + queued_bytes_);
 }
 
 bool Viewer::TakeableLocked() const {
@@ -380,13 +418,23 @@ StreamEventPtr Viewer::PopOrderedLocked() {
   if (unit == nullptr) return queued.event;
   --queued_units_;
   queued_bytes_ -= unit->unit->bytes.size();
-  last_sent_sequence_ = unit->sequence;
-  const Sent sent = {unit->sequence, unit->unit->encoded_time_ns, queued.fresh};
+  const int64_t now_ns = clock_.NowNs();
+  const size_t size_bytes = unit->unit->bytes.size();
+  taken_offset_ = queued.sequence_offset;
+  last_sent_sequence_ = unit->sequence + queued.sequence_offset;
+  const Sent sent = {last_sent_sequence_, unit->unit->encoded_time_ns, queued.fresh,
+                     link_.Sent(size_bytes, unacknowledged_.empty(), now_ns)};
   unit_in_flight_ = sent;
   if (!acknowledges_) return queued.event;
-  if (unacknowledged_.empty()) acknowledged_ns_ = clock_.NowNs();
+  if (unacknowledged_.empty()) acknowledged_ns_ = now_ns;
   unacknowledged_.push_back(sent);
+  unacknowledged_bytes_ += size_bytes;
   return queued.event;
+}
+
+void Viewer::ForgetUnacknowledgedLocked() {
+  unacknowledged_.clear();
+  unacknowledged_bytes_ = 0;
 }
 
 size_t Viewer::DropUnitsLocked() {

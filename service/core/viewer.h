@@ -11,22 +11,28 @@
 
 #include "absl/status/status.h"
 #include "service/core/latency_window.h"
+#include "service/core/link_estimator.h"
 #include "service/core/stream_event.h"
 #include "service/core/wake_signal.h"
 #include "vfio/clock.h"
 
 namespace planecast {
 
-/// Units that may be sent and not yet acknowledged, for viewers that acknowledge. Three keep the
-/// full rate at some path delay; each more only adds latency.
-inline constexpr size_t kUnacknowledgedUnitsMax = 3;
+/// Units that may always be sent and not yet acknowledged, for viewers that acknowledge: one to
+/// show while the next is on its way.
+inline constexpr size_t kUnacknowledgedUnitsMin = 2;
+/// The same before the first acknowledgement, when the round trip is not known.
+inline constexpr size_t kUnacknowledgedUnitsFirst = 3;
+/// More are never on their way. In between, as many as the link brings in its round trip and
+/// kQueueBudgetNs.
+inline constexpr size_t kUnacknowledgedUnitsMax = 64;
 /// Units that may wait behind the write in flight before this viewer no longer asks for new ones.
 inline constexpr size_t kReadyUnitsQueuedMax = 1;
 /// What a viewer's queue holds at most when others make the display encode on; beyond any of these
 /// it is dropped and the viewer waits for a key frame. One unit is always admitted, however large.
-inline constexpr size_t kQueueUnitsMax = 8;
+inline constexpr size_t kQueueUnitsMax = 32;
 inline constexpr size_t kQueueBytesMax = size_t{8} << 20;
-inline constexpr int64_t kQueueAgeMaxNs = 500'000'000;
+inline constexpr int64_t kQueueAgeMaxNs = 250'000'000;
 /// State changes kept for a viewer that takes nothing; of more, the oldest go.
 inline constexpr size_t kQueueStatesMax = 32;
 /// A viewer that has something to take and takes nothing for so long is ended, and so is one whose
@@ -88,9 +94,14 @@ class Viewer {
   /// The transport took the event that Take gave last.
   void OnWritten();
 
-  /// All units up to `sequence` are presented. INVALID_ARGUMENT for a sequence that was not sent.
-  /// Ignored for a viewer that said it would not acknowledge.
-  absl::Status Acknowledge(uint64_t sequence);
+  /// What this viewer's units are counted up by against their rendition's own sequences. For the
+  /// unit that Take gave last.
+  uint64_t sequence_offset() const;
+
+  /// All units up to `sequence`, in this viewer's own count, are presented; the client needed
+  /// `client_ns` for the last of them. INVALID_ARGUMENT for a sequence that was not sent. Ignored
+  /// for a viewer that said it would not acknowledge.
+  absl::Status Acknowledge(uint64_t sequence, int64_t client_ns = 0);
 
   /// Asks for a key frame, as a decoder does that lost its way: what was sent before need not be
   /// acknowledged any more. Merged with other requests and rate-limited by the display.
@@ -120,6 +131,9 @@ class Viewer {
   /// that was coded before the viewer wanted it; then its age says nothing about the transport. A
   /// fresh key frame answers the viewer's request for one.
   void OfferUnit(StreamEventPtr event, int64_t now_ns, bool fresh);
+  /// What is offered from now on comes of another rendition, whose first unit must be a key frame.
+  /// What is queued of the old one is dropped. The viewer sees neither a gap nor a new beginning.
+  void ChangeRendition();
   /// Ends the stream: drops queued units; nothing is queued after it.
   void OfferGoodbye(StreamEventPtr event);
 
@@ -133,9 +147,13 @@ class Viewer {
     bool requested_key_frame = false;
     /// A resync should not be made for this viewer before.
     int64_t resync_not_before_ns = 0;
-    /// The last sequence that was queued for it; 0 if none.
+    /// The last sequence that was queued for it, as its rendition counts; 0 if none.
     uint64_t last_sequence = 0;
     ViewerLimits limits;
+    /// What its link carries at most, in bits per second; 0 if it never was too much.
+    int64_t link_rate_max_bps = 0;
+    /// When its link was congested last, or 0.
+    int64_t link_congested_ns = 0;
     /// Closed, or its Goodbye is queued: nothing needs doing for it any more.
     bool ended = false;
   };
@@ -151,17 +169,22 @@ class Viewer {
   struct Sent {
     uint64_t sequence = 0;
     int64_t encoded_time_ns = 0;
-    /// 0 if the time is not to be measured.
+    /// False if the time is not to be measured.
     bool measured = false;
+    LinkEstimator::Mark mark;
   };
   struct Queued {
     StreamEventPtr event;
     int64_t queued_ns = 0;
     bool fresh = false;
+    uint64_t sequence_offset = 0;
   };
   using Notify = std::shared_ptr<const std::function<void()>>;
 
+  /// So much may be on its way to a viewer that acknowledges, and one more.
+  bool FitsLinkLocked(size_t units, size_t size_bytes) const;
   bool WindowOpenLocked() const;
+  void ForgetUnacknowledgedLocked();
   bool ReadyLocked() const;
   bool TakeableLocked() const;
   bool OwesProgressLocked() const;
@@ -204,9 +227,18 @@ class Viewer {
   StreamEventPtr goodbye_;
 
   std::deque<Sent> unacknowledged_;
+  size_t unacknowledged_bytes_ = 0;
   std::optional<Sent> unit_in_flight_;
+  LinkEstimator link_;
+  /// As the rendition counts, and what this viewer's count is ahead of that; wraps.
   uint64_t last_queued_sequence_ = 0;
+  uint64_t sequence_offset_ = 0;
+  /// The offset is to be chosen anew, with the next unit.
+  bool rendition_changed_ = false;
+  /// As this viewer counts.
+  uint64_t last_offered_sequence_ = 0;
   uint64_t last_sent_sequence_ = 0;
+  uint64_t taken_offset_ = 0;
   /// When the viewer last took, wrote or acknowledged something, or had nothing to do.
   int64_t progress_ns_ = 0;
   /// When the viewer last acknowledged a unit, or owed no acknowledgement. Apart from the above

@@ -45,7 +45,8 @@ class EchoServer {
     while (peer.valid()) {
       const ssize_t count = recv(peer.get(), buffer.data(), buffer.size(), 0);
       if (count <= 0) return;
-      if (send(peer.get(), buffer.data(), static_cast<size_t>(count), MSG_NOSIGNAL) != count) return;
+      if (send(peer.get(), buffer.data(), static_cast<size_t>(count), MSG_NOSIGNAL) != count)
+        return;
     }
   }
 
@@ -68,8 +69,7 @@ Fd Connect(int port) {
 int64_t RoundTripNs(const Fd& fd, size_t size_bytes) {
   const int64_t begin_ns = MonotonicClock().NowNs();
   const std::vector<char> sent(size_bytes, 'x');
-  if (send(fd.get(), sent.data(), sent.size(), MSG_NOSIGNAL) !=
-      static_cast<ssize_t>(sent.size())) {
+  if (send(fd.get(), sent.data(), sent.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(sent.size())) {
     return -1;
   }
   std::vector<char> received(size_bytes);

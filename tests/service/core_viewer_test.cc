@@ -1,6 +1,8 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
+#include <algorithm>
+
 #include "service/core/viewer.h"
 #include "service/core/wake_signal.h"
 #include "tests/service/core_testing.h"
@@ -71,16 +73,81 @@ TEST_F(ViewerTest, TakeGivesNothingWhileAWriteIsInFlight) {
   EXPECT_EQ(BeginWrite(), "key1");
 }
 
-TEST_F(ViewerTest, AtMostThreeUnitsAreUnacknowledged) {
+TEST_F(ViewerTest, AtMostThreeUnitsAreUnacknowledgedUntilTheRoundTripIsKnown) {
   Viewer& viewer = Make(true);
   for (uint64_t sequence = 1; sequence <= 5; ++sequence) Offer(sequence, sequence == 1);
   EXPECT_EQ(TakeAll(viewer), "started key1 unit2 unit3");
   EXPECT_FALSE(viewer.GetWants().ready);
   ASSERT_TRUE(viewer.Acknowledge(1).ok());
-  EXPECT_EQ(TakeAll(viewer), "unit4");
+  EXPECT_EQ(TakeAll(viewer), "unit4 unit5");
   ASSERT_TRUE(viewer.Acknowledge(4).ok());
-  EXPECT_EQ(TakeAll(viewer), "unit5");
   EXPECT_TRUE(viewer.GetWants().ready);
+}
+
+TEST_F(ViewerTest, TheWindowHoldsWhatTheLinkBringsInARoundTrip) {
+  Viewer& viewer = Make(true);
+  Offer(1, true);
+  TakeAll(viewer);
+  clock_.Advance(100 * kMs);
+  ASSERT_TRUE(viewer.Acknowledge(1).ok());
+  // 60 Hz over a round trip of 100 ms: six on their way at a time, and nothing waits.
+  uint64_t sequence = 2;
+  for (; sequence < 10; ++sequence) {
+    ASSERT_TRUE(viewer.GetWants().ready) << sequence;
+    Offer(sequence, false);
+    EXPECT_EQ(TakeAll(viewer), "unit" + std::to_string(sequence));
+    clock_.Advance(16 * kMs);
+    const uint64_t arrived = sequence - std::min<uint64_t>(sequence - 1, 6);
+    ASSERT_TRUE(viewer.Acknowledge(arrived).ok());
+  }
+  // Unit 4 was sent 96 ms ago. Once one is late by more than the queue may be, no more are sent.
+  clock_.Advance(kQueueBudgetNs);
+  EXPECT_TRUE(viewer.GetWants().ready);
+  clock_.Advance(5 * kMs);
+  EXPECT_FALSE(viewer.GetWants().ready);
+  ASSERT_TRUE(viewer.Acknowledge(9).ok());
+  EXPECT_TRUE(viewer.GetWants().ready);
+}
+
+TEST_F(ViewerTest, TwoUnitsAreAlwaysSentHoweverLateTheFirstIs) {
+  Viewer& viewer = Make(true);
+  Offer(1, true);
+  TakeAll(viewer);
+  clock_.Advance(kMs);
+  ASSERT_TRUE(viewer.Acknowledge(1).ok());
+  Offer(2, false);
+  TakeAll(viewer);
+  clock_.Advance(kSecond);
+  EXPECT_TRUE(viewer.GetWants().ready);
+  Offer(3, false);
+  EXPECT_EQ(TakeAll(viewer), "unit3");
+  EXPECT_FALSE(viewer.GetWants().ready);
+}
+
+TEST_F(ViewerTest, AnotherRenditionBeginsWithAKeyFrameAndWithoutAGap) {
+  Viewer& viewer = Make(true);
+  Offer(7, true);
+  EXPECT_EQ(TakeAll(viewer), "started key7");
+  EXPECT_EQ(viewer.sequence_offset(), 0u);
+  viewer.ChangeRendition();
+  EXPECT_TRUE(viewer.GetWants().join_key_frame);
+  EXPECT_EQ(viewer.GetWants().last_sequence, 0u);
+  Offer(2, false);
+  EXPECT_EQ(TakeAll(viewer), "") << "a unit of the new one that its decoder can't use";
+  Offer(3, true);
+  EXPECT_EQ(TakeAll(viewer), "key3");
+  EXPECT_EQ(3 + viewer.sequence_offset(), 8u);
+  EXPECT_EQ(viewer.GetWants().last_sequence, 3u);
+  EXPECT_FALSE(viewer.Acknowledge(9).ok());
+  EXPECT_TRUE(viewer.Acknowledge(8).ok());
+}
+
+TEST_F(ViewerTest, AnotherRenditionBeforeTheFirstUnitChangesNothing) {
+  Viewer& viewer = Make(true);
+  viewer.ChangeRendition();
+  Offer(5, true);
+  EXPECT_EQ(TakeAll(viewer), "started key5");
+  EXPECT_EQ(viewer.sequence_offset(), 0u);
 }
 
 TEST_F(ViewerTest, AnAcknowledgementOfAUnitThatWasNotSentIsRefused) {
@@ -226,7 +293,8 @@ TEST_F(ViewerTest, StateChangesSurviveAnOverflow) {
   Offer(1, true);
   ASSERT_EQ(BeginWrite(), "key1");
   OfferState(DisplayState::kBlanked);
-  for (uint64_t sequence = 2; sequence < 30; ++sequence) Offer(sequence, false);
+  const uint64_t end = kQueueUnitsMax + 4;
+  for (uint64_t sequence = 2; sequence < end; ++sequence) Offer(sequence, false);
   viewer.OnWritten();
   EXPECT_EQ(TakeAll(viewer), "state:BLANKED");
 }
@@ -361,13 +429,13 @@ TEST_F(ViewerTest, AViewerThatNeverAcknowledgesAsItPromisedStalls) {
 
 TEST_F(ViewerTest, AViewerThatAcknowledgesSlowlyDoesNotStall) {
   Viewer& viewer = Make(true);
+  uint64_t sent = 0;
   for (uint64_t sequence = 1; sequence <= 40; ++sequence) {
-    Offer(sequence, sequence == 1);
-    TakeAll(viewer);
-    if (sequence < 3) continue;
+    Offer(sequence, sequence == 1 || viewer.GetWants().resync_key_frame);
+    if (const auto unit = TakeLast<UnitEvent>(viewer)) sent = unit->sequence;
     clock_.Advance(kViewerStallNs - 1);
     ASSERT_FALSE(viewer.EndIfStalled(clock_.NowNs(), nullptr));
-    ASSERT_TRUE(viewer.Acknowledge(sequence - 2).ok());
+    ASSERT_TRUE(viewer.Acknowledge(sent).ok());
   }
 }
 

@@ -233,7 +233,7 @@ TEST_F(DaemonStreamsTest, UnitsStopUntilTheyAreAcknowledged) {
     last = event.access_unit().sequence();
     ++units;
   }
-  EXPECT_EQ(units, kUnacknowledgedUnitsMax);
+  EXPECT_EQ(units, kUnacknowledgedUnitsFirst);
   stream.Acknowledge(last);
   const Event next = stream.Next(Event::kAccessUnit);
   EXPECT_EQ(next.access_unit().sequence(), last + 1);
@@ -256,7 +256,7 @@ TEST_F(DaemonStreamsTest, AWatcherReportsByItsId) {
   };
   // Three windows of units arrive only if the acknowledgements do.
   uint64_t units = 0;
-  while (units < 3 * kUnacknowledgedUnitsMax) {
+  while (units < 3 * kUnacknowledgedUnitsFirst) {
     ASSERT_TRUE(reader->Read(&response));
     if (response.event().has_started()) {
       report.set_viewer_id(response.event().started().viewer_id());
