@@ -1,0 +1,69 @@
+#include <chrono>
+#include <utility>
+
+#include "encoder/testing/va_driver/driver.h"
+
+namespace planecast::sw_va {
+
+Worker::Worker() : thread_([this] { Run(); }) {}
+
+Worker::~Worker() {
+  {
+    const std::lock_guard lock(mutex_);
+    ends_ = true;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+uint64_t Worker::Submit(std::function<void()> job) {
+  uint64_t number = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    jobs_.push_back(std::move(job));
+    number = ++submitted_;
+  }
+  changed_.notify_all();
+  return number;
+}
+
+uint64_t Worker::SubmitHang() {
+  const std::lock_guard lock(mutex_);
+  hangs_ = true;
+  return ++submitted_;
+}
+
+bool Worker::Done(uint64_t job) const {
+  const std::lock_guard lock(mutex_);
+  return done_ >= job;
+}
+
+bool Worker::Wait(uint64_t job, std::optional<uint64_t> timeout_ns) {
+  std::unique_lock lock(mutex_);
+  const auto over = [&] { return done_ >= job || ends_; };
+  // Longer than this is for ever; a larger number would overflow the clock.
+  constexpr uint64_t kForEverNs = 3'600'000'000'000;
+  if (!timeout_ns.has_value() || *timeout_ns > kForEverNs) {
+    changed_.wait(lock, over);
+  } else {
+    changed_.wait_for(lock, std::chrono::nanoseconds(*timeout_ns), over);
+  }
+  return done_ >= job;
+}
+
+void Worker::Run() {
+  std::unique_lock lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [&] { return ends_ || (!jobs_.empty() && !hangs_); });
+    if (ends_) return;
+    const std::function<void()> job = std::move(jobs_.front());
+    jobs_.pop_front();
+    lock.unlock();
+    job();
+    lock.lock();
+    ++done_;
+    changed_.notify_all();
+  }
+}
+
+}  // namespace planecast::sw_va
