@@ -1,9 +1,7 @@
 #include "encoder/testing/va_driver/coding_job.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <thread>
 
 #include "encoder/testing/va_driver/picture_coder.h"
 
@@ -113,7 +111,6 @@ std::vector<int8_t> RegionOffsets(const PictureInput& input, const SpsFields& sp
 }
 
 void RunCodingJob(const CodingJob& job) {
-  if (job.delay_ms > 0) std::this_thread::sleep_for(std::chrono::milliseconds(job.delay_ms));
   PictureCoder coder(
       {.width_mbs = job.sps.width_mbs,
        .height_mbs = job.sps.height_mbs,

@@ -47,7 +47,6 @@ struct CodingJob {
   bool fill = false;
   bool overflow = false;
   bool bad_bitstream = false;
-  int delay_ms = 0;
   std::string dump_path;
 };
 

@@ -35,8 +35,8 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  /// Returns the job's number, from 1.
-  uint64_t Submit(std::function<void()> job);
+  /// Returns the job's number, from 1. The job takes so much longer than its work.
+  uint64_t Submit(std::function<void()> job, int delay_ms = 0);
   /// From here on no job is ever done.
   uint64_t SubmitHang();
   bool Done(uint64_t job) const;
@@ -48,7 +48,11 @@ class Worker {
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<std::function<void()>> jobs_;
+  struct Job {
+    std::function<void()> run;
+    int delay_ms = 0;
+  };
+  std::deque<Job> jobs_;
   uint64_t submitted_ = 0;
   uint64_t done_ = 0;
   bool hangs_ = false;

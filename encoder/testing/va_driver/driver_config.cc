@@ -9,7 +9,7 @@ namespace {
 
 const char* Environment(const char* name) {
   // Read while a display is opened; tests change it only between displays.
-  return std::getenv(name);  // NOLINT(concurrency-mt-unsafe)
+  return std::getenv(name);
 }
 
 bool IsH264(VAProfile profile) {

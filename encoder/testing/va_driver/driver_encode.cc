@@ -514,13 +514,13 @@ VAStatus Driver::EndEncode(Context& context, PictureInput& input) {
   job.fill = persona_->fills_cbr && state.bit_stuffing && context.config.rate_control == VA_RC_CBR;
   job.overflow = faults_.At("overflow", number);
   job.bad_bitstream = faults_.At("bad-bitstream", number);
-  job.delay_ms = delay_ms_;
   job.dump_path = dump_path_;
 
   coded->picture = number;
   const bool hangs = faults_.Has("hang") && faults_.From("hang", number);
   const uint64_t done =
-      hangs ? worker_.SubmitHang() : worker_.Submit([job = std::move(job)] { RunCodingJob(job); });
+      hangs ? worker_.SubmitHang()
+            : worker_.Submit([job = std::move(job)] { RunCodingJob(job); }, delay_ms_);
   for (const auto& surface : {input.target, current}) surface->job = done;
   coded->job = done;
   if (input.slices[0].slice_type == kSliceP) {

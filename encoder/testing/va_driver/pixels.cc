@@ -199,8 +199,9 @@ std::shared_ptr<Memory> Memory::Allocate(size_t size_bytes) {
     close(fd);
     return nullptr;
   }
-  return std::shared_ptr<Memory>(
+  std::unique_ptr<Memory> memory(
       new Memory(fd, static_cast<uint8_t*>(data), size_bytes, false, true));
+  return memory;
 }
 
 std::shared_ptr<Memory> Memory::Import(int fd, size_t size_bytes) {
@@ -211,8 +212,9 @@ std::shared_ptr<Memory> Memory::Import(int fd, size_t size_bytes) {
     close(own);
     return nullptr;
   }
-  return std::shared_ptr<Memory>(
+  std::unique_ptr<Memory> memory(
       new Memory(own, static_cast<uint8_t*>(data), size_bytes, true, false));
+  return memory;
 }
 
 Memory::~Memory() {

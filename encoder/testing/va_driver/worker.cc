@@ -16,11 +16,11 @@ Worker::~Worker() {
   thread_.join();
 }
 
-uint64_t Worker::Submit(std::function<void()> job) {
+uint64_t Worker::Submit(std::function<void()> job, int delay_ms) {
   uint64_t number = 0;
   {
     const std::lock_guard lock(mutex_);
-    jobs_.push_back(std::move(job));
+    jobs_.push_back({std::move(job), delay_ms});
     number = ++submitted_;
   }
   changed_.notify_all();
@@ -56,10 +56,13 @@ void Worker::Run() {
   while (true) {
     changed_.wait(lock, [&] { return ends_ || (!jobs_.empty() && !hangs_); });
     if (ends_) return;
-    const std::function<void()> job = std::move(jobs_.front());
+    const Job job = std::move(jobs_.front());
     jobs_.pop_front();
+    if (job.delay_ms > 0) {
+      changed_.wait_for(lock, std::chrono::milliseconds(job.delay_ms), [&] { return ends_; });
+    }
     lock.unlock();
-    job();
+    job.run();
     lock.lock();
     ++done_;
     changed_.notify_all();
