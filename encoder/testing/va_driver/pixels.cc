@@ -199,8 +199,8 @@ std::shared_ptr<Memory> Memory::Allocate(size_t size_bytes) {
     close(fd);
     return nullptr;
   }
-  std::unique_ptr<Memory> memory(
-      new Memory(fd, static_cast<uint8_t*>(data), size_bytes, false, true));
+  auto* bytes = static_cast<uint8_t*>(data);
+  std::unique_ptr<Memory> memory(new Memory(fd, bytes, size_bytes, false, true));
   return memory;
 }
 
@@ -212,8 +212,8 @@ std::shared_ptr<Memory> Memory::Import(int fd, size_t size_bytes) {
     close(own);
     return nullptr;
   }
-  std::unique_ptr<Memory> memory(
-      new Memory(own, static_cast<uint8_t*>(data), size_bytes, true, false));
+  auto* bytes = static_cast<uint8_t*>(data);
+  std::unique_ptr<Memory> memory(new Memory(own, bytes, size_bytes, true, false));
   return memory;
 }
 
