@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+"""Runs the bench programs, prints a table, writes JSON. `./dev bench` builds and calls this.
+
+--quick takes about 2 minutes instead of 10; --only REGEX runs the cases whose names match;
+--json FILE writes {"machine": {...}, "results": [...]}. A result has name, value (the median of the
+rounds), unit, target, met, spread ([least, most]); one that could not be measured has no value and
+says why in not_measured.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import re
+import subprocess
+import sys
+import time
+
+# In this order; each is NAME_bench in the folder of programs.
+PROGRAMS = ["pipeline", "fanout", "slots", "latency", "footprint"]
+# Nothing may hang: the longest program takes about three minutes.
+PROGRAM_TIMEOUT_S = 400
+FIELDS = ("name", "value", "unit", "target", "met", "spread")
+
+
+def first_line(path, key):
+    try:
+        for line in pathlib.Path(path).read_text().splitlines():
+            if line.startswith(key):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return ""
+
+
+def commit():
+    here = pathlib.Path(__file__).parent
+    found = subprocess.run(["git", "-C", here, "describe", "--always", "--dirty"],
+                           capture_output=True, text=True)
+    return found.stdout.strip()
+
+
+def describe_machine():
+    return {
+        "cpu": first_line("/proc/cpuinfo", "model name"),
+        "cpus": os.cpu_count(),
+        "memory_mb": int((first_line("/proc/meminfo", "MemTotal").split() or ["0"])[0]) // 1024,
+        "kernel": platform.release(),
+        "hypervisor": "hypervisor" in first_line("/proc/cpuinfo", "flags"),
+        # Over 1 means that something else runs, and that numbers are worse than they would be.
+        "load_before": round(os.getloadavg()[0], 2),
+        "commit": commit(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def cases_of(program):
+    listed = subprocess.run([program, "--list"], capture_output=True, text=True, timeout=60)
+    return listed.stdout.split()
+
+
+def check(result):
+    """What is wrong with a result, or nothing."""
+    missing = [field for field in FIELDS if field not in result]
+    if missing:
+        return f"lacks {', '.join(missing)}"
+    if result["value"] is None and not result.get("not_measured"):
+        return "has no value and no reason"
+    if result["value"] is not None and not result["spread"][0] <= result["value"] <= result["spread"][1]:
+        return "its value lies outside its spread"
+    return None
+
+
+def run_program(program, effort, cases, results):
+    """True if the program did what it should."""
+    name = program.name
+    command = [str(program), *effort]
+    for case in cases:
+        command += ["--case", case]
+    try:
+        ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=PROGRAM_TIMEOUT_S)
+        output, ok = ran.stdout, ran.returncode == 0
+    except subprocess.TimeoutExpired as late:
+        output, ok = (late.stdout or b"").decode(), False
+        print(f"{name}: stopped after {PROGRAM_TIMEOUT_S} s", file=sys.stderr)
+    for line in output.splitlines():
+        try:
+            result = json.loads(line)
+        except ValueError:
+            print(f"{name}: no JSON: {line}", file=sys.stderr)
+            ok = False
+            continue
+        wrong = check(result)
+        if wrong:
+            print(f"{name}: {result.get('name')} {wrong}", file=sys.stderr)
+            ok = False
+        results.append(result)
+    return ok
+
+
+def shown(value):
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def print_table(machine, results):
+    print(", ".join(f"{key} {value}" for key, value in machine.items() if value != ""))
+    width = max((len(result["name"]) for result in results), default=0)
+    print(f"\n{'name':{width}}  {'median':>8}  {'unit':6}  {'spread':>15}  target")
+    for result in results:
+        if result["value"] is None:
+            print(f"{result['name']:{width}}  not measured: {result['not_measured']}")
+            continue
+        low, high = (shown(value) for value in result["spread"])
+        verdict = ""
+        if result["target"]:
+            verdict = f"{result['target']} {'met' if result['met'] else 'MISSED'}"
+        print(f"{result['name']:{width}}  {shown(result['value']):>8}  {result['unit']:6}  "
+              f"{low + ' .. ' + high:>15}  {verdict}".rstrip())
+    targets = [result for result in results if result["target"]]
+    met = sum(1 for result in targets if result["met"])
+    skipped = sum(1 for result in results if result["value"] is None)
+    print(f"\n{len(results)} results, {met} of {len(targets)} targets met, {skipped} not measured")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.split("\n")[0])
+    parser.add_argument("--bin", type=pathlib.Path, required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--program", help=argparse.SUPPRESS)
+    parser.add_argument("--smoke", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--quick", action="store_true", help="about 2 minutes instead of 10")
+    parser.add_argument("--only", metavar="REGEX", default="", help="cases whose names match")
+    parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write results there")
+    parser.add_argument("--list", action="store_true", help="only name the cases")
+    options = parser.parse_args()
+    effort = ["--tiny"] if options.smoke else ["--quick"] if options.quick else []
+    wanted = re.compile(options.only)
+
+    machine = describe_machine()
+    results = []
+    ok = True
+    for name in PROGRAMS:
+        program = options.bin / f"{name}_bench"
+        if options.program not in (None, program.name):
+            continue
+        if not program.exists():
+            results.append({"name": name, "value": None, "unit": "", "target": None, "met": None,
+                            "spread": None, "not_measured": f"{program.name} was not built"})
+            continue
+        cases = [case for case in cases_of(program) if wanted.search(case)]
+        if options.list:
+            print("\n".join(cases))
+            continue
+        if not cases:
+            continue
+        ok = run_program(program, effort, cases[:1] if options.smoke else cases, results) and ok
+    if options.list:
+        return 0
+    machine["load_after"] = round(os.getloadavg()[0], 2)
+    print_table(machine, results)
+    if options.json:
+        options.json.write_text(json.dumps({"machine": machine, "results": results}, indent=1) + "\n")
+    # Missed targets are results, not failures.
+    return 0 if ok and results else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
