@@ -91,6 +91,8 @@ struct StreamDescription {
   uint32_t visible_width_px = 0;
   uint32_t visible_height_px = 0;
   // Colour is a contract, not a choice: always BT.709 limited range (H.273 code points 1/1/1).
+
+  friend bool operator==(const StreamDescription&, const StreamDescription&) = default;
 };
 
 /// Who codes.

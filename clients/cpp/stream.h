@@ -13,8 +13,8 @@ namespace planecast {
 class Stream;
 
 /// When an access unit is acknowledged. An acknowledgement means *presented*: the server keeps only
-/// two or three units in flight to a viewer that acknowledges, so the picture stays current on any
-/// network.
+/// what the link brings in its round trip, and little more, in flight to a viewer that acknowledges,
+/// and fits the bitrate to the link, so the picture stays current on any network.
 enum class AcknowledgeMode {
   /// When OnAccessUnit returns: for handlers that present, or are done with a unit, right there.
   kOnReturn,
@@ -27,7 +27,7 @@ enum class AcknowledgeMode {
 
 /// How to stream.
 struct StreamOptions {
-  /// Bits per second, 0 for no limit. The display's cap is the least of its viewers'.
+  /// Bits per second, 0 for no limit. The server shares encodings among viewers of like limits.
   int64_t bitrate_max_bps = 0;
   /// Frames per second, 0 for no limit, at most 240.
   int frame_rate_max_hz = 0;

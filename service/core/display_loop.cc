@@ -25,9 +25,8 @@ DisplayLoop::DisplayLoop(DisplaySnapshot identity, std::unique_ptr<PlaneSource> 
       signal_(std::move(signal)),
       publish_(std::move(publish)),
       source_(std::move(source)),
-      wanted_rate_(options_.rate),
-      frame_rate_hz_(options_.frame_rate_max_hz),
       snapshot_(std::move(identity)) {
+  renditions_.push_back(std::make_unique<Rendition>(options_, counters_));
   snapshot_.attach_time_ns = clock_.NowNs();
   plane_state_.reason = "The device is being opened and probed.";
   plane_state_.since_ns = snapshot_.attach_time_ns;
@@ -36,7 +35,7 @@ DisplayLoop::DisplayLoop(DisplaySnapshot identity, std::unique_ptr<PlaneSource> 
 
 DisplayLoop::~DisplayLoop() {
   // The buffer before the source: its memory may be the source's.
-  encoder_.reset();
+  renditions_.clear();
   frame_.reset();
 }
 
@@ -55,23 +54,21 @@ int64_t DisplayLoop::Step(int64_t now_ns) {
     // Whatever the look was for, the source tells a flip once only.
     new_frame = Look(now_ns) && watched_;
   }
-  const bool can_encode =
-      watched_ && frame_.has_value() && HeldBackUntilNs() <= now_ns && PrepareEncoder(now_ns);
+  const bool can_encode = watched_ && frame_.has_value();
+  if (can_encode) PrepareRenditions(now_ns);
   if (watched_ && told_cursor_path_ != cursor_path()) BroadcastStarted();
   ResolveState(now_ns);
   GreetNewViewers();
   if (can_encode) {
-    MaybeEncode(new_frame, now_ns);
+    EncodeRenditions(new_frame, now_ns);
     ResolveState(now_ns);
-  } else if (new_frame) {
-    frame_pending_ = true;
   }
-  if (source_ == nullptr && !members_.empty()) HandleGone();
+  if (source_ == nullptr && ViewerCount() > 0) HandleGone();
   UpdateSnapshot();
   AnswerRefreshes();
   AnswerPicture(now_ns);
   if (watched_ && now_ns >= next_tick_ns_) Tick(now_ns);
-  if (!watched_ && encoder_ != nullptr && now_ns >= encoder_drop_ns_) DropEncoder();
+  if (!watched_ && now_ns >= encoder_drop_ns_) renditions_.front()->DropEncoder();
   // An idle display holds no buffer of the guest's.
   if (!watched_ && pictures_.empty()) frame_.reset();
   return NextStepNs(now_ns);
@@ -84,12 +81,8 @@ std::vector<int> DisplayLoop::wait_fds() const {
 bool DisplayLoop::VideoLookDue(int64_t now_ns, const PlaneSource::Events& events) const {
   if (!watched_) return false;
   if (events.flipped || look_wanted_ || now_ns >= source_->NextLookNs()) return true;
-  // Whoever waits gets the newest picture, not the one that was held back.
-  if (HeldBackUntilNs() > now_ns) return false;
-  if (frame_pending_ && AnyViewerReady() && now_ns >= next_frame_ns_) return true;
-  // The pixels may have changed: then there is nothing to refine yet.
-  if (RefineNs() <= now_ns && AnyViewerReady()) return true;
-  return frame_.has_value() && KeyFrameNs() <= now_ns;
+  return std::any_of(renditions_.begin(), renditions_.end(),
+                     [&](const auto& rendition) { return rendition->LookDue(frame(), now_ns); });
 }
 
 bool DisplayLoop::RequestLookDue(int64_t now_ns) const {
@@ -138,9 +131,9 @@ bool DisplayLoop::Look(int64_t now_ns) {
 void DisplayLoop::HandleNoFrame(const PlaneLook& look) {
   frame_.reset();
   snapshot_.primary_plane.reset();
-  frame_pending_ = false;
+  for (const auto& rendition : renditions_) rendition->DropPending();
   if (look.primary == PlaneLook::Primary::kGone) {
-    DropEncoder();
+    for (const auto& rendition : renditions_) rendition->DropEncoder();
     source_.reset();
     SetWatched(false, 0);
     return;
@@ -193,18 +186,12 @@ void DisplayLoop::SetWatched(bool watched, int64_t now_ns) {
   if (source_ != nullptr) source_->SetWatched(watched, now_ns);
   if (watched) {
     look_wanted_ = true;
-    next_frame_ns_ = 0;
     next_tick_ns_ = now_ns + kTickNs;
-    window_start_ns_ = now_ns;
-    window_units_ = 0;
-    window_bytes_ = 0;
+    for (const auto& rendition : renditions_) rendition->Begin(now_ns);
     return;
   }
-  frame_pending_ = false;
-  refine_ns_ = kNever;
+  for (const auto& rendition : renditions_) rendition->Rest();
   encoder_drop_ns_ = now_ns + kEncoderLingerNs;
-  // The encoder's troubles are of no interest without viewers; the next one tries afresh.
-  encoder_failures_ = 0;
   if (encode_state_.has_value() && !FromFrame(encode_state_->state)) encode_state_.reset();
 }
 
@@ -228,7 +215,7 @@ CursorPath DisplayLoop::cursor_path() const {
 
 void DisplayLoop::UpdateSnapshot() {
   snapshot_.cursor_path = cursor_path();
-  snapshot_.viewer_count = static_cast<int>(members_.size());
+  snapshot_.viewer_count = static_cast<int>(ViewerCount());
   if (source_ != nullptr) {
     const PlaneSourceInfo& info = source_->info();
     snapshot_.flip_regime = info.flip_regime;
@@ -244,7 +231,7 @@ void DisplayLoop::UpdateSnapshot() {
 
 int64_t DisplayLoop::NextStepNs(int64_t now_ns) const {
   // Ended viewers are swept, and more pictures taken, in a step of their own.
-  if (source_ == nullptr) return members_.empty() && pictures_.empty() ? kNever : now_ns;
+  if (source_ == nullptr) return ViewerCount() == 0 && pictures_.empty() ? kNever : now_ns;
   int64_t next_ns = source_->NextTimedWorkNs();
   if (TransientRetryWanted()) {
     next_ns = std::min(next_ns, transient_retry_ns_);
@@ -253,7 +240,7 @@ int64_t DisplayLoop::NextStepNs(int64_t now_ns) const {
   }
   if (!watched_) {
     signal_->AwaitReady(false);
-    if (encoder_ != nullptr) next_ns = std::min(next_ns, encoder_drop_ns_);
+    if (renditions_.front()->has_encoder()) next_ns = std::min(next_ns, encoder_drop_ns_);
     if (state_watched_ && last_look_ns_.has_value()) {
       next_ns = std::min(next_ns, *last_look_ns_ + kIdleLookIntervalNs);
     }
@@ -261,27 +248,12 @@ int64_t DisplayLoop::NextStepNs(int64_t now_ns) const {
   }
   next_ns = std::min({next_ns, source_->NextLookNs(), next_tick_ns_});
   if (look_wanted_) return now_ns;
-  const int64_t held_back_ns = HeldBackUntilNs();
   bool awaits_ready = false;
-  for (const Member& member : members_) {
-    const Viewer::Wants& wants = member.wants;
-    if (!wants.ready && (frame_pending_ || RefineNs() <= now_ns || wants.join_key_frame ||
-                         wants.resync_key_frame)) {
-      awaits_ready = true;
-    }
+  for (const auto& rendition : renditions_) {
+    awaits_ready = awaits_ready || rendition->AwaitsReady(frame(), now_ns);
+    next_ns = std::min(next_ns, rendition->NextNs(frame()));
   }
   signal_->AwaitReady(awaits_ready);
-  if (!frame_.has_value()) return next_ns;
-  // A new size begins the stream anew, for viewers that are not ready too.
-  const bool resizes = encoder_ != nullptr && !EncoderFits();
-  if (frame_pending_ && (AnyViewerReady() || resizes)) {
-    next_ns = std::min(next_ns, std::max(resizes ? 0 : next_frame_ns_, held_back_ns));
-  }
-  if (RefineNs() != kNever && AnyViewerReady()) {
-    next_ns = std::min(next_ns, std::max(RefineNs(), held_back_ns));
-  }
-  const int64_t key_frame_ns = KeyFrameNs();
-  if (key_frame_ns != kNever) next_ns = std::min(next_ns, std::max(key_frame_ns, held_back_ns));
   return next_ns;
 }
 
@@ -294,11 +266,13 @@ void DisplayLoop::Close(const Goodbye& goodbye) {
   GreetNewViewers();
   ResolveState(now_ns);
   EndViewers(goodbye);
-  DropEncoder();
+  for (const auto& rendition : renditions_) {
+    rendition->DropEncoder();
+    rendition->members().clear();
+  }
   frame_.reset();
   source_.reset();
   watched_ = false;
-  members_.clear();
   UpdateSnapshot();
   RefuseRequests();
 }

@@ -13,7 +13,7 @@ constexpr double kTryShare = 1.5;
 /// How often the rate grows.
 constexpr int64_t kUsePeriodNs = 250'000'000;
 /// A rate that is used by less than this says nothing about what more the link would carry.
-constexpr double kUsedShare = 0.5;
+constexpr double kUsedShare = 0.8;
 /// Growth per second right after congestion, and how much that grows per second.
 constexpr double kGrowth = 0.05;
 constexpr double kGrowthGrowth = 0.05;

@@ -293,7 +293,8 @@ void Viewer::ChangeRendition() {
   last_queued_sequence_ = 0;
   // Before its first unit there is nothing to go on from.
   rendition_changed_ = last_offered_sequence_ != 0;
-  sync_ = Sync::kJoining;
+  // One that lost units still has to catch up first.
+  if (sync_ == Sync::kStreaming) sync_ = Sync::kJoining;
 }
 
 void Viewer::OfferGoodbye(StreamEventPtr event) {

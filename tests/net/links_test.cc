@@ -33,5 +33,42 @@ TEST(SlowLink, ShowsADesktopAtTheFullRate) {
   EXPECT_EQ(near_report.key_frames, 0u);
 }
 
+TEST(SlowLink, GetsMovingPicturesWithAShortQueueAndTheOthersSeeNoDifference) {
+  NetDaemon net("video");
+  const auto near_client = net.NewClient();
+  LinkViewer near_viewer(*near_client, "d", {});
+  ASSERT_TRUE(near_viewer.WaitForUnits(10));
+  const LinkReport alone = near_viewer.Observe(2);
+  const auto relay = net.NewRelay(kSlow);
+  const auto far_client = net.NewClient(relay->port());
+  LinkViewer far_viewer(*far_client, "d", {.stream = {}, .decode = true});
+  const LinkReport start = far_viewer.Observe(3);
+  const LinkReport far_report = far_viewer.Observe(4);
+  const LinkReport beside = near_viewer.Observe(2);
+  Say("loopback alone", alone);
+  Say("slow link at first", start);
+  Say("slow link", far_report);
+  Say("loopback beside it", beside);
+  EXPECT_GT(far_report.units_per_second, 10);
+  EXPECT_LT(far_report.latency_p95_ns, 300 * kMillisecond);
+  EXPECT_GT(far_report.readable, far_report.units * 9 / 10);
+  EXPECT_GT(beside.units_per_second, 50);
+  EXPECT_EQ(beside.key_frames, 0u);
+  EXPECT_LE(beside.quantizer_p50, alone.quantizer_p50 + 2);
+}
+
+TEST(SlowLink, AloneGetsMovingPicturesWithAShortQueue) {
+  NetDaemon net("video");
+  const auto relay = net.NewRelay(kSlow);
+  const auto far_client = net.NewClient(relay->port());
+  LinkViewer far_viewer(*far_client, "d", {.stream = {}, .decode = true});
+  const LinkReport start = far_viewer.Observe(3);
+  const LinkReport far_report = far_viewer.Observe(4);
+  Say("slow link at first", start);
+  Say("slow link", far_report);
+  EXPECT_GT(far_report.units_per_second, 10);
+  EXPECT_LT(far_report.latency_p95_ns, 300 * kMillisecond);
+}
+
 }  // namespace
 }  // namespace planecast::testing

@@ -1,6 +1,7 @@
 // A scripted source, encoder and viewer's transport, for tests of service/core/.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -153,6 +154,8 @@ struct EncoderScript {
   /// A broken encoder: only its first unit is a key frame.
   bool ignores_force_idr = false;
   size_t unit_bytes = 1000;
+  /// Units are no larger than the bitrate allows at 60 Hz.
+  bool keeps_bitrate = false;
   /// Refinements that a picture takes after each change, until it is sharp, and how long each waits
   /// for room under the cap.
   int refinements = 0;
@@ -174,8 +177,9 @@ struct EncoderScript {
 
 class ScriptedEncoder : public Encoder {
  public:
-  ScriptedEncoder(std::shared_ptr<EncoderScript> script, const EncoderParams& params, Clock& clock)
-      : script_(std::move(script)), clock_(clock) {
+  ScriptedEncoder(std::shared_ptr<EncoderScript> script, const EncoderParams& params,
+                  const RateParams& rate, Clock& clock)
+      : script_(std::move(script)), clock_(clock), rate_(rate) {
     description_.codec = "avc1.42C01F";
     description_.profile = "constrained-baseline";
     description_.visible_width_px = params.width_px;
@@ -216,7 +220,9 @@ class ScriptedEncoder : public Encoder {
     if (refinements_left_ > 0) result.refine_ns = room_ns_;
     if (!changed && !request.force_idr && !refines) return result;
     auto unit = std::make_shared<AccessUnit>();
-    unit->bytes.assign(script_->unit_bytes, 0x5a);
+    const auto share = static_cast<size_t>(rate_.bitrate_max_bps / 8 / 60);
+    unit->bytes.assign(
+        script_->keeps_bitrate ? std::min(script_->unit_bytes, share) : script_->unit_bytes, 0x5a);
     unit->key_frame = first || (request.force_idr && !script_->ignores_force_idr);
     unit->quantizer = 23;
     unit->refinement = refines;
@@ -230,6 +236,7 @@ class ScriptedEncoder : public Encoder {
   void SetRate(const RateParams& rate) override {
     const std::lock_guard<std::mutex> lock(script_->mutex);
     script_->rate = rate;
+    rate_ = rate;
   }
   const StreamDescription& description() const override { return description_; }
   const EncoderIdentity& identity() const override { return identity_; }
@@ -237,6 +244,7 @@ class ScriptedEncoder : public Encoder {
  private:
   std::shared_ptr<EncoderScript> script_;
   Clock& clock_;
+  RateParams rate_;
   StreamDescription description_;
   EncoderIdentity identity_{
       .id = "scripted", .detail = "scripted", .hardware = false, .degraded_reason = ""};
@@ -261,7 +269,7 @@ inline EncoderFactory ScriptedEncoderFactory(std::shared_ptr<EncoderScript> scri
       script->params = params;
       script->rate = rate;
     }
-    return std::make_unique<ScriptedEncoder>(script, params, clock);
+    return std::make_unique<ScriptedEncoder>(script, params, rate, clock);
   };
 }
 

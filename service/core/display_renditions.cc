@@ -1,0 +1,207 @@
+// Which viewers of a display share an encoding, and what each encoding may take.
+#include <algorithm>
+#include <utility>
+
+#include "service/core/display_loop.h"
+
+namespace planecast {
+namespace {
+
+/// Least that the encoders take; a viewer that asks for less gets this.
+constexpr int64_t kBitrateMinBps = 100'000;
+/// A cap that rises by less than this part of it is left as it is.
+constexpr int64_t kCapStepShare = 32;
+
+/// The lesser of two limits of which 0 means none.
+template <typename T>
+T Tighter(T limit, T other) {
+  return other == 0 ? limit : std::min(limit, other);
+}
+
+/// In the rendition of this index.
+template <typename T>
+bool Follows(T own, T other, size_t index) {
+  const double share = index == 0 ? kFollowShareBest : kFollowShare;
+  return static_cast<double>(own) >= static_cast<double>(other) * share;
+}
+
+/// Gets all units, as far as we know.
+bool DoesWell(const Member& member) {
+  return !member.wants.join_key_frame && !member.wants.resync_key_frame;
+}
+
+}  // namespace
+
+int64_t DisplayLoop::AskedBps(const Member& member) const {
+  return std::max(Tighter(options_.rate.bitrate_max_bps, member.wants.limits.bitrate_max_bps),
+                  std::min(options_.rate.bitrate_max_bps, kBitrateMinBps));
+}
+
+int64_t DisplayLoop::LinkBps(const Member& member) const {
+  return Tighter(AskedBps(member), member.wants.link_rate_max_bps);
+}
+
+int DisplayLoop::AskedHz(const Member& member) const {
+  return Tighter(options_.frame_rate_max_hz, member.wants.limits.frame_rate_max_hz);
+}
+
+void DisplayLoop::DropEmptyRenditions() {
+  // The first one outlives its last viewer, if it is the only one.
+  for (size_t i = renditions_.size(); i-- > 0;) {
+    if (!renditions_[i]->members().empty() || renditions_.size() == 1) continue;
+    renditions_.erase(renditions_.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+}
+
+void DisplayLoop::AssignRenditions(int64_t now_ns) {
+  for (size_t i = 1; i < renditions_.size(); ++i) {
+    if (!renditions_[i]->problem().has_value()) continue;
+    // Better a stream that suits nobody quite than none.
+    split_min_ns_ = now_ns + kSplitRetryNs;
+    while (!renditions_[i]->members().empty()) Move(i, 0, i - 1, now_ns);
+  }
+  DropEmptyRenditions();
+  for (size_t i = 0; i < renditions_.size() && i + 1 < kRenditionsMax; ++i) MoveDown(i, now_ns);
+  for (size_t i = 1; i < renditions_.size(); ++i) MoveUp(i, now_ns);
+  DropEmptyRenditions();
+}
+
+bool DisplayLoop::CanFollow(const Member& member, size_t index, int64_t now_ns) const {
+  const Rendition& rendition = *renditions_[index];
+  const Viewer::Wants& wants = member.wants;
+  const bool congested = wants.link_congested_ns > member.moved_ns &&
+                         now_ns - wants.link_congested_ns < kCongestionNewsNs;
+  return std::all_of(rendition.members().begin(), rendition.members().end(),
+                     [&](const Member& other) {
+                       if (!Follows(AskedBps(member), AskedBps(other), index)) return false;
+                       if (!Follows(AskedHz(member), AskedHz(other), index)) return false;
+                       // Its key frame would be a large picture to all the others.
+                       if (wants.resync_key_frame && DoesWell(other)) return false;
+                       return !congested || Follows(LinkBps(member), LinkBps(other), index);
+                     });
+}
+
+void DisplayLoop::MoveDown(size_t index, int64_t now_ns) {
+  const std::vector<Member>& members = renditions_[index]->members();
+  if (members.size() < 2) return;
+  if (index + 1 == renditions_.size() && now_ns < split_min_ns_) return;
+  for (size_t i = members.size(); i-- > 0;) {
+    if (CanFollow(members[i], index, now_ns)) continue;
+    if (index + 1 == renditions_.size()) {
+      renditions_.push_back(std::make_unique<Rendition>(options_, counters_));
+    }
+    ++counters_.moves_down;
+    Move(index, i, index + 1, now_ns);
+    Member& moved = renditions_[index + 1]->members().back();
+    const bool again = moved.moved_up_ns != 0 && now_ns - moved.moved_up_ns < kMoveUpProvenNs;
+    moved.move_up_wait_ns =
+        again ? std::min(moved.move_up_wait_ns * 2, kMoveUpWaitMaxNs) : kMoveUpWaitMinNs;
+  }
+}
+
+bool DisplayLoop::CouldJoin(const Member& member, size_t index, int64_t now_ns) const {
+  const Rendition& rendition = *renditions_[index];
+  const Viewer::Wants& wants = member.wants;
+  if (!DoesWell(member) || !wants.ready) return false;
+  const int64_t since_ns = std::max(member.moved_ns, wants.link_congested_ns);
+  for (const Member& other : rendition.members()) {
+    if (!Follows(AskedBps(member), AskedBps(other), index)) return false;
+    if (!Follows(AskedHz(member), AskedHz(other), index)) return false;
+  }
+  // Its link takes what the others get, or what they have been getting lately.
+  const int64_t link_bps = LinkBps(member);
+  if (!Follows(link_bps, rendition.rate().bitrate_max_bps, index) &&
+      !Follows(link_bps, rendition.busy_bps(), 0)) {
+    return false;
+  }
+  return now_ns - since_ns >= std::max(member.move_up_wait_ns, kMoveUpWaitMinNs);
+}
+
+void DisplayLoop::MoveUp(size_t index, int64_t now_ns) {
+  const std::vector<Member>& members = renditions_[index]->members();
+  for (size_t i = members.size(); i-- > 0;) {
+    if (!CouldJoin(members[i], index - 1, now_ns)) continue;
+    ++counters_.moves_up;
+    Move(index, i, index - 1, now_ns);
+    renditions_[index - 1]->members().back().moved_up_ns = now_ns;
+  }
+}
+
+void DisplayLoop::Move(size_t from, size_t member, size_t to, int64_t now_ns) {
+  std::vector<Member>& old_members = renditions_[from]->members();
+  Member moved = std::move(old_members[member]);
+  old_members.erase(old_members.begin() + static_cast<std::ptrdiff_t>(member));
+  moved.moved_ns = now_ns;
+  moved.viewer->ChangeRendition();
+  moved.wants = moved.viewer->GetWants();
+  Rendition& target = *renditions_[to];
+  const StreamDescription* description = target.description();
+  if (moved.greeted && description != nullptr && moved.told != *description) {
+    TellStarted(moved, MakeStarted(target), target);
+  }
+  target.members().push_back(std::move(moved));
+}
+
+void DisplayLoop::LimitRenditions(int64_t now_ns) {
+  for (size_t i = 0; i < renditions_.size(); ++i) {
+    Rendition& rendition = *renditions_[i];
+    int64_t best_bps = 0;
+    for (const Member& member : rendition.members()) {
+      best_bps = std::max(best_bps, LinkBps(member));
+    }
+    RateParams rate = options_.rate;
+    int64_t asked_bps = rate.bitrate_max_bps;
+    int frame_rate_hz = options_.frame_rate_max_hz;
+    const bool last =
+        i + 1 == kRenditionsMax || (i + 1 == renditions_.size() && now_ns < split_min_ns_);
+    for (const Member& member : rendition.members()) {
+      asked_bps = std::min(asked_bps, AskedBps(member));
+      frame_rate_hz = std::min(frame_rate_hz, AskedHz(member));
+      // One that can't follow goes to another rendition as soon as that matters.
+      const int64_t link_bps = LinkBps(member);
+      if (last || Follows(link_bps, best_bps, i)) {
+        rate.bitrate_max_bps = std::min(rate.bitrate_max_bps, link_bps);
+      }
+    }
+    const bool narrow = rate.bitrate_max_bps < asked_bps;
+    rate.bitrate_max_bps = std::min(rate.bitrate_max_bps, asked_bps);
+    rate.bitrate_max_bps =
+        std::max(rate.bitrate_max_bps, std::min(options_.rate.bitrate_max_bps, kBitrateMinBps));
+    // A link's rate rises in many small steps, which are not worth an encoder's while.
+    const int64_t before_bps = rendition.rate().bitrate_max_bps;
+    const int64_t rise_bps = rate.bitrate_max_bps - before_bps;
+    if (narrow && rise_bps > 0 && rise_bps < before_bps / kCapStepShare) {
+      rate.bitrate_max_bps = before_bps;
+    }
+    rendition.SetLimits(rate, frame_rate_hz, narrow, now_ns);
+  }
+}
+
+void DisplayLoop::PrepareRenditions(int64_t now_ns) {
+  for (const auto& rendition : renditions_) {
+    // A further encoder is made when it is needed, not while its viewers catch up.
+    const bool further = rendition != renditions_.front();
+    if (further && !rendition->has_encoder() && !rendition->AnyViewerReady()) continue;
+    const Rendition::Readiness readiness = rendition->Prepare(*frame_, now_ns);
+    if (readiness == Rendition::Readiness::kNewEncoder) TellNewEncoder(*rendition);
+  }
+  if (renditions_.front()->problem().has_value()) encode_state_ = renditions_.front()->problem();
+}
+
+void DisplayLoop::EncodeRenditions(bool new_frame, int64_t now_ns) {
+  bool encoded = false;
+  bool changed = false;
+  for (const auto& rendition : renditions_) {
+    const std::optional<bool> result = rendition->MaybeEncode(*frame_, new_frame, now_ns);
+    if (!result.has_value()) continue;
+    encoded = true;
+    changed = changed || *result;
+    if (rendition != renditions_.front()) continue;
+    encode_state_.reset();
+    if (rendition->coded()) snapshot_.encoder = rendition->encoder_name();
+  }
+  if (encoded) source_->ReportContent(changed, now_ns);
+  if (renditions_.front()->problem().has_value()) encode_state_ = renditions_.front()->problem();
+}
+
+}  // namespace planecast
