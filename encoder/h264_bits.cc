@@ -36,6 +36,17 @@ std::vector<uint8_t> BitWriter::Finish() {
   return bytes;
 }
 
+std::pair<std::vector<uint8_t>, int> BitWriter::FinishPartial() {
+  int unused_bits = 0;
+  while (partial_bits_ != 0) {
+    Bits(0, 1);
+    ++unused_bits;
+  }
+  std::vector<uint8_t> bytes;
+  bytes.swap(bytes_);
+  return {std::move(bytes), unused_bits};
+}
+
 uint32_t BitReader::Bits(int count) {
   assert(count >= 0 && count <= 32);
   if (!ok_ || bytes_.size() * 8 - position_bits_ < static_cast<size_t>(count)) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace planecast {
@@ -17,6 +18,7 @@ enum class NalType : uint8_t {
   kSps = 7,
   kPps = 8,
   kAccessUnitDelimiter = 9,
+  kFiller = 12,
 };
 
 /// Writes bits, most significant first. Thread-compatible.
@@ -30,6 +32,9 @@ class BitWriter {
   void Se(int32_t value);
   /// rbsp_trailing_bits(), clause 7.3.2.11; returns the bytes and starts afresh.
   std::vector<uint8_t> Finish();
+  /// The bits so far, with zeros up to the end of the last byte, and how many of those there are;
+  /// starts afresh.
+  std::pair<std::vector<uint8_t>, int> FinishPartial();
 
  private:
   std::vector<uint8_t> bytes_;

@@ -65,7 +65,19 @@ void WriteVui(const Vui& vui, BitWriter& out) {
   }
 }
 
-absl::StatusOr<Vui> ReadVui(BitReader& in) {
+// hrd_parameters(), clause E.1.2.
+void SkipHrd(BitReader& in) {
+  const uint32_t schedules = in.Ue() + 1;
+  in.Bits(8);  // bit_rate_scale, cpb_size_scale
+  for (uint32_t i = 0; i < schedules && in.ok(); ++i) {
+    in.Ue();
+    in.Ue();
+    in.Flag();
+  }
+  in.Bits(20);  // lengths of delays
+}
+
+Vui ReadVui(BitReader& in) {
   Vui vui{.square_pixels = false,
           .video_signal = std::nullopt,
           .chroma_location = std::nullopt,
@@ -99,7 +111,11 @@ absl::StatusOr<Vui> ReadVui(BitReader& in) {
     timing.fixed_rate = in.Flag();
     vui.timing = timing;
   }
-  if (in.Flag() || in.Flag()) return absl::UnimplementedError("SPS with HRD parameters");
+  const bool nal_hrd = in.Flag();
+  if (nal_hrd) SkipHrd(in);
+  const bool vcl_hrd = in.Flag();
+  if (vcl_hrd) SkipHrd(in);
+  if (nal_hrd || vcl_hrd) in.Flag();  // low_delay_hrd_flag
   vui.picture_structure = in.Flag();
   if (in.Flag()) {
     in.Flag();  // motion_vectors_over_pic_boundaries_flag
@@ -259,9 +275,7 @@ absl::StatusOr<SequenceParameterSet> ParseSps(std::span<const uint8_t> nal) {
     if (auto status = ReadCrop(in, sps); !status.ok()) return status;
   }
   if (in.Flag()) {
-    auto vui = ReadVui(in);
-    if (!vui.ok()) return vui.status();
-    sps.vui = *vui;
+    sps.vui = ReadVui(in);
   }
   if (!in.ok() || !InRange(sps)) return absl::InvalidArgumentError("SPS damaged");
   return sps;

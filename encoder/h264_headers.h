@@ -24,8 +24,8 @@ struct VideoSignal {
   friend bool operator==(const VideoSignal&, const VideoSignal&) = default;
 };
 
-/// Video usability information, clause E.1.1. The defaults are planecast's contract; HRD parameters
-/// and sample aspect ratios other than 1:1 are not supported.
+/// Video usability information, clause E.1.1. The defaults are planecast's contract. HRD parameters
+/// and sample aspect ratios other than 1:1 are read over and never written.
 struct Vui {
   bool square_pixels = true;
   std::optional<VideoSignal> video_signal = VideoSignal{};

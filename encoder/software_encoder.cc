@@ -10,6 +10,7 @@
 #include "encoder/h264_bits.h"
 #include "encoder/h264_headers.h"
 #include "encoder/pixels.h"
+#include "encoder/stream_contract.h"
 
 namespace planecast {
 namespace {
@@ -72,10 +73,13 @@ absl::Status SoftwareEncoder::Open(const BackendInfo& backend) {
   if (frame_mbs > kSingleSliceMbsMax && height_mbs_ > 1) {
     params.slices = std::min(std::max(2, params_.threads), static_cast<int>(height_mbs_));
   }
-  params.level_idc = level_idc_ =
-      LevelFor({.width_mbs = width_mbs_,
-                .height_mbs = height_mbs_,
-                .frame_rate_hz = static_cast<uint32_t>(params_.frame_rate_hz)});
+  const auto frame_rate_hz = static_cast<uint32_t>(params_.frame_rate_hz);
+  params.level_idc = LevelFor(
+      {.width_mbs = width_mbs_, .height_mbs = height_mbs_, .frame_rate_hz = frame_rate_hz});
+  contract_ = {.visible_width_px = params_.width_px,
+               .visible_height_px = params_.height_px,
+               .frame_rate_hz = frame_rate_hz,
+               .level_idc = params.level_idc};
   identity_.id = backend.id;
   identity_.detail = absl::StrCat(backend.id, " ", backend.library_version);
   auto made = backend.make(params);
@@ -85,17 +89,9 @@ absl::Status SoftwareEncoder::Open(const BackendInfo& backend) {
   if (!headers.ok()) return headers.status();
   for (const auto nal : *headers) {
     if (NalTypeOf(nal) != NalType::kSps) continue;
-    auto contract = ContractSps(nal);
-    if (!contract.ok()) return contract.status();
-    auto sps = ParseSps(*contract);
+    auto sps = ContractSps(nal, contract_);
     if (!sps.ok()) return sps.status();
-    description_ = {
-        .codec = CodecString(*sps),
-        .profile = params_.profile == H264Profile::kHigh ? "high" : "constrained-baseline",
-        .coded_width_px = width_mbs_ * kMacroblockPx,
-        .coded_height_px = height_mbs_ * kMacroblockPx,
-        .visible_width_px = params_.width_px,
-        .visible_height_px = params_.height_px};
+    description_ = DescribeStream(*sps, contract_, params_.profile);
     return absl::OkStatus();
   }
   return absl::InternalError(absl::StrCat(backend.id, " gave no sequence parameter set"));
@@ -211,49 +207,6 @@ void SoftwareEncoder::ConvertChanges() {
   ReplicateEdges();
 }
 
-absl::StatusOr<std::vector<uint8_t>> SoftwareEncoder::ContractSps(
-    std::span<const uint8_t> nal) const {
-  auto sps = ParseSps(nal);
-  if (!sps.ok()) return sps.status();
-  if (sps->width_mbs != width_mbs_ || sps->height_mbs != height_mbs_) {
-    return absl::InternalError("the encoder library's stream has another size than asked for");
-  }
-  ApplyContract({.visible_width_px = params_.width_px,
-                 .visible_height_px = params_.height_px,
-                 .frame_rate_hz = static_cast<uint32_t>(params_.frame_rate_hz),
-                 .level_idc = level_idc_},
-                *sps);
-  return WriteSps(*sps);
-}
-
-absl::StatusOr<std::vector<uint8_t>> SoftwareEncoder::Assemble(const CodedNals& nals,
-                                                               bool key_frame) const {
-  size_t size_bytes = 256;
-  for (const auto nal : nals) size_bytes += nal.size() + 4;
-  std::vector<uint8_t> bytes;
-  bytes.reserve(size_bytes);
-  AppendAnnexB(WriteAccessUnitDelimiter(key_frame), bytes);
-  for (const auto nal : nals) {
-    switch (NalTypeOf(nal).value_or(NalType::kSei)) {
-      case NalType::kSps: {
-        auto sps = ContractSps(nal);
-        if (!sps.ok()) return sps.status();
-        AppendAnnexB(*sps, bytes);
-        break;
-      }
-      case NalType::kPps:
-      case NalType::kSlice:
-      case NalType::kIdrSlice:
-        AppendAnnexB(nal, bytes);
-        break;
-      default:
-        // SEI that names the library and its settings concerns no viewer.
-        break;
-    }
-  }
-  return bytes;
-}
-
 // What did not change and is coarser than the picture was coded anew, as part of it.
 void SoftwareEncoder::NoteQuantizer(int quantizer, bool key_frame) {
   coarsest_quantizer_ = 0;
@@ -291,7 +244,7 @@ absl::StatusOr<std::shared_ptr<AccessUnit>> SoftwareEncoder::Code(const Frame& f
                              .changed_mbs = changed_mbs_});
   }
   if (!nals.ok()) return nals.status();
-  auto bytes = Assemble(*nals, key_frame);
+  auto bytes = AssembleUnit(*nals, key_frame, contract_);
   if (!bytes.ok()) return bytes.status();
   const int64_t now_ns = clock_.NowNs();
   const bool refines = purpose == Purpose::kRefinement && !key_frame;

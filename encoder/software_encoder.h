@@ -11,6 +11,7 @@
 #include "encoder/encoder.h"
 #include "encoder/frame_compare.h"
 #include "encoder/h264_backend.h"
+#include "encoder/h264_headers.h"
 #include "encoder/packed_format.h"
 #include "encoder/rate_control.h"
 
@@ -54,8 +55,6 @@ class SoftwareEncoder final : public Encoder {
   /// As EncodeResult::refine_ns.
   int64_t RefinementNs();
   bool IsSharp() const { return coarsest_quantizer_ <= rate_.sharp_quantizer; }
-  absl::StatusOr<std::vector<uint8_t>> Assemble(const CodedNals& nals, bool key_frame) const;
-  absl::StatusOr<std::vector<uint8_t>> ContractSps(std::span<const uint8_t> nal) const;
   I420Planes picture();
 
   const EncoderParams params_;
@@ -67,7 +66,7 @@ class SoftwareEncoder final : public Encoder {
   std::unique_ptr<H264Backend> backend_;
   StreamDescription description_;
   EncoderIdentity identity_;
-  uint8_t level_idc_ = 0;
+  StreamContract contract_;
 
   std::optional<PackedFormat> format_;
   std::vector<uint8_t> shadow_;
