@@ -108,7 +108,7 @@ struct EncoderIdentity {
 
 /// Codes the frames of one display at one size.
 ///
-/// Low latency: every Encode returns its own unit, no reordering, one reference. Bound to one
+/// Low latency: every Encode returns its own unit, no reordering. Bound to one
 /// thread. A failed Encode leaves the encoder usable; the next unit is then an IDR.
 class Encoder {
  public:

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -39,6 +40,14 @@ struct CodingJob {
   std::span<const uint8_t> changed_mbs;
 };
 
+/// A decoder's picture: luma, and Cb and Cr in turn. Borrowed.
+struct Nv12Picture {
+  const uint8_t* y = nullptr;
+  const uint8_t* uv = nullptr;
+  size_t y_stride_bytes = 0;
+  size_t uv_stride_bytes = 0;
+};
+
 /// One coded picture as NAL units without start codes; valid until the backend's next call.
 using CodedNals = std::vector<std::span<const uint8_t>>;
 
@@ -56,6 +65,10 @@ class H264Backend {
   /// Codes an IDR if the job says so, else a P picture. Parameter sets and SEI may be among the NAL
   /// units. After an error the backend is still usable; the next job must be a key frame.
   virtual absl::StatusOr<CodedNals> Encode(const CodingJob& job) = 0;
+
+  /// What a decoder shows after the last picture that was coded, to the bit; valid until the next
+  /// call of Encode. Nothing if the library doesn't tell.
+  virtual std::optional<Nv12Picture> decoded() const { return std::nullopt; }
 };
 
 /// A library that was built in.
@@ -64,6 +77,8 @@ struct BackendInfo {
   std::string library_version;
   uint32_t frame_max_mbs = 0;
   uint32_t side_max_px = 0;
+  /// H264Backend::decoded() works.
+  bool tells_decoded = false;
   absl::StatusOr<std::unique_ptr<H264Backend>> (*make)(const BackendParams& params) = nullptr;
 };
 

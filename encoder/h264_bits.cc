@@ -1,5 +1,6 @@
 #include "encoder/h264_bits.h"
 
+#include <algorithm>
 #include <bit>
 #include <cassert>
 
@@ -26,6 +27,25 @@ void BitWriter::Ue(uint32_t value) {
 void BitWriter::Se(int32_t value) {
   const int64_t wide = value;
   Ue(static_cast<uint32_t>(wide > 0 ? 2 * wide - 1 : -2 * wide));
+}
+
+void BitWriter::AlignWithOnes() {
+  while (partial_bits_ != 0) Bits(1, 1);
+}
+
+void BitWriter::Copy(BitReader& in) {
+  size_t rest_bits = in.RestBits();
+  while (rest_bits > 0 && in.position_bits_ % 8 != 0) {
+    Bits(in.Bits(1), 1);
+    --rest_bits;
+  }
+  bytes_.reserve(bytes_.size() + rest_bits / 8 + 2);
+  for (; rest_bits >= 8; rest_bits -= 8, in.position_bits_ += 8) {
+    const uint32_t both = uint32_t{partial_} << 8 | in.bytes_[in.position_bits_ / 8];
+    bytes_.push_back(static_cast<uint8_t>(both >> partial_bits_));
+    partial_ = static_cast<uint8_t>(both & ((1u << partial_bits_) - 1));
+  }
+  Bits(in.Bits(static_cast<int>(rest_bits)), static_cast<int>(rest_bits));
 }
 
 std::vector<uint8_t> BitWriter::Finish() {
@@ -75,18 +95,20 @@ int32_t BitReader::Se() {
   return static_cast<int32_t>(code % 2 != 0 ? (code + 1) / 2 : -(code / 2));
 }
 
-bool BitReader::MoreData() const {
-  if (!ok_) return false;
+size_t BitReader::RestBits() const {
+  if (!ok_) return 0;
   for (size_t i = bytes_.size(); i > 0; --i) {
     if (bytes_[i - 1] == 0) continue;
     const size_t stop_bit = i * 8 - 1 - static_cast<size_t>(std::countr_zero(bytes_[i - 1]));
-    return position_bits_ < stop_bit;
+    return stop_bit - std::min(position_bits_, stop_bit);
   }
-  return false;
+  return 0;
 }
 
 std::vector<uint8_t> MakeNal(NalType type, int ref_idc, std::span<const uint8_t> rbsp) {
-  std::vector<uint8_t> nal = {static_cast<uint8_t>(ref_idc << 5 | static_cast<int>(type))};
+  std::vector<uint8_t> nal;
+  nal.reserve(rbsp.size() + rbsp.size() / 64 + 16);
+  nal.push_back(static_cast<uint8_t>(ref_idc << 5 | static_cast<int>(type)));
   int zeros = 0;
   for (const uint8_t byte : rbsp) {
     if (zeros >= 2 && byte <= 3) {

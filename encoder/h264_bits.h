@@ -21,6 +21,8 @@ enum class NalType : uint8_t {
   kFiller = 12,
 };
 
+class BitReader;
+
 /// Writes bits, most significant first. Thread-compatible.
 class BitWriter {
  public:
@@ -30,6 +32,10 @@ class BitWriter {
   /// Exp-Golomb, clause 9.1; `value` below 2^32 - 1.
   void Ue(uint32_t value);
   void Se(int32_t value);
+  /// Ones up to the next byte.
+  void AlignWithOnes();
+  /// The rest of `in`, without its trailing bits.
+  void Copy(BitReader& in);
   /// rbsp_trailing_bits(), clause 7.3.2.11; returns the bytes and starts afresh.
   std::vector<uint8_t> Finish();
   /// The bits so far, with zeros up to the end of the last byte, and how many of those there are;
@@ -51,10 +57,15 @@ class BitReader {
   uint32_t Ue();
   int32_t Se();
   bool ok() const { return ok_; }
+  /// Skips to the next byte.
+  void Align() { position_bits_ = (position_bits_ + 7) / 8 * 8; }
   /// True while payload bits are left before the trailing bits.
-  bool MoreData() const;
+  bool MoreData() const { return RestBits() > 0; }
+  /// Payload bits before the trailing bits.
+  size_t RestBits() const;
 
  private:
+  friend class BitWriter;
   std::span<const uint8_t> bytes_;
   size_t position_bits_ = 0;
   bool ok_ = true;

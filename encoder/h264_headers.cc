@@ -330,6 +330,7 @@ uint8_t LevelFor(const LevelNeeds& needs) {
 
 void ApplyContract(const StreamContract& contract, SequenceParameterSet& sps) {
   sps.level_idc = contract.level_idc;
+  sps.reference_frames = std::max(sps.reference_frames, contract.reference_frames_min);
   sps.frame_num_gaps = false;
   // With frame_mbs_only_flag it changes nothing but direct prediction, which P slices don't have.
   sps.direct_8x8_inference = true;

@@ -135,6 +135,8 @@ struct StreamContract {
   uint32_t visible_height_px = 0;
   uint32_t frame_rate_hz = 60;
   uint8_t level_idc = 0;
+  /// The SPS announces no fewer reference frames.
+  uint32_t reference_frames_min = 1;
 };
 
 /// Makes `sps` keep the contract. Touches only what slices don't depend on.

@@ -37,6 +37,11 @@ constexpr double kStillAreaMin = 0.01;
 // The guess of a refinement's bits falls to no less than this part at once.
 constexpr double kStillFall = 0.7;
 
+// The first patch: a macroblock of new text takes 60 bytes at quantiser 23.
+constexpr double kPatchBitsPerMb = 480;
+// A patch may take this part of the room there is.
+constexpr double kPatchRoom = 0.5;
+
 double Scale(int quantizer) {
   return std::exp2(quantizer / 6.0);
 }
@@ -59,7 +64,8 @@ RateControl::RateControl(const RateParams& rate, int frame_rate_hz, uint64_t pix
     : rate_(rate),
       frame_interval_min_s_(1.0 / frame_rate_hz),
       interval_s_(frame_interval_min_s_),
-      key_complexity_bits_(static_cast<double>(pixels) * kKeyBitsPerPixel * Scale(kKeyQuantizer)) {}
+      key_complexity_bits_(static_cast<double>(pixels) * kKeyBitsPerPixel * Scale(kKeyQuantizer)),
+      patch_bits_(kPatchBitsPerMb * Scale(kKeyQuantizer)) {}
 
 void RateControl::Drain(int64_t now_ns) {
   if (!started_) {
@@ -73,10 +79,14 @@ void RateControl::Drain(int64_t now_ns) {
   drained_ns_ = now_ns;
 }
 
+double RateControl::RoomBits() const {
+  return kBurstS * static_cast<double>(rate_.bitrate_max_bps) - level_bits_;
+}
+
 double RateControl::AllowanceBits(bool key_frame) const {
   const auto cap_bps = static_cast<double>(rate_.bitrate_max_bps);
   const double share_bits = cap_bps * interval_s_;
-  const double room_bits = kBurstS * cap_bps - level_bits_;
+  const double room_bits = RoomBits();
   // A key frame comes alone; it may take all the room there is.
   if (key_frame) return std::max(room_bits, share_bits);
   return std::max(share_bits + room_bits / kEvenOutPictures, share_bits * kShareMin);
@@ -106,13 +116,17 @@ int RateControl::NextQuantizer(int64_t now_ns, bool key_frame) {
   return quantizer_;
 }
 
+void RateControl::NotePicture(int64_t now_ns) {
+  const double interval_s = static_cast<double>(std::max<int64_t>(now_ns - coded_ns_, 0)) / 1e9;
+  interval_s_ += (std::clamp(interval_s, frame_interval_min_s_, kIntervalMaxS) - interval_s_) / 4;
+  coded_ns_ = now_ns;
+}
+
 void RateControl::Coded(int64_t now_ns, int quantizer, bool key_frame, size_t bytes) {
   const double bits = static_cast<double>(bytes) * 8;
   Drain(now_ns);
   level_bits_ += bits;
-  const double interval_s = static_cast<double>(std::max<int64_t>(now_ns - coded_ns_, 0)) / 1e9;
-  interval_s_ += (std::clamp(interval_s, frame_interval_min_s_, kIntervalMaxS) - interval_s_) / 4;
-  coded_ns_ = now_ns;
+  NotePicture(now_ns);
   const double complexity_bits = bits * Scale(quantizer);
   const bool refines = quantizer < std::exchange(quantizer_, quantizer);
   if (key_frame) {
@@ -151,6 +165,26 @@ void RateControl::Refined(int64_t now_ns, const Coarse& coarse, int quantizer, s
   // Nothing is coarser now, so the next picture need not be either.
   quantizer_ = quantizer;
   excess_ = std::clamp<double>(quantizer - rate_.quantizer, 0, excess_);
+}
+
+int RateControl::PatchQuantizer(int64_t now_ns, size_t macroblocks) {
+  Drain(now_ns);
+  const double guess_bits = patch_bits_ * static_cast<double>(macroblocks) / Scale(rate_.quantizer);
+  const double share_bits = static_cast<double>(rate_.bitrate_max_bps) * interval_s_;
+  const double allowance_bits = std::max(share_bits * kShareMin, RoomBits() * kPatchRoom);
+  const double needed =
+      guess_bits > allowance_bits ? std::ceil(6 * std::log2(guess_bits / allowance_bits)) : 0;
+  return std::min(rate_.quantizer + static_cast<int>(needed), kQuantizerMax);
+}
+
+void RateControl::Patched(int64_t now_ns, int quantizer, size_t macroblocks, size_t bytes) {
+  const double bits = static_cast<double>(bytes) * 8;
+  Drain(now_ns);
+  level_bits_ += bits;
+  NotePicture(now_ns);
+  const double each =
+      bits * Scale(quantizer) / static_cast<double>(std::max<size_t>(macroblocks, 1));
+  patch_bits_ = std::max(each, patch_bits_ + kDecay * (each - patch_bits_));
 }
 
 }  // namespace planecast

@@ -50,9 +50,18 @@ class RateControl {
   /// Tells what a refinement took.
   void Refined(int64_t now_ns, const Coarse& coarse, int quantizer, size_t bytes);
 
+  /// The quantiser of a patch (patch_coder.h) of so many macroblocks. Unlike another picture, it
+  /// codes nothing but those, so it need not wait for the rest of the picture to become finer.
+  int PatchQuantizer(int64_t now_ns, size_t macroblocks);
+
+  /// Tells what a patch took.
+  void Patched(int64_t now_ns, int quantizer, size_t macroblocks, size_t bytes);
+
   static constexpr int kQuantizerMax = 51;
 
  private:
+  void NotePicture(int64_t now_ns);
+  double RoomBits() const;
   void Drain(int64_t now_ns);
   double AllowanceBits(bool key_frame) const;
 
@@ -68,6 +77,8 @@ class RateControl {
   double refinement_bits_ = 0;
   // Guessed bits, at quantiser 0, of refining the whole picture by six steps while it stands still.
   double still_bits_ = 0;
+  // Guessed bits, at quantiser 0, of a macroblock of a patch.
+  double patch_bits_;
   // How far above RateParams::quantizer the last picture was.
   double excess_ = 0;
   // The last picture's.

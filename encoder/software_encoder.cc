@@ -7,7 +7,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "encoder/h264_bits.h"
 #include "encoder/h264_headers.h"
 #include "encoder/pixels.h"
 #include "encoder/stream_contract.h"
@@ -18,6 +17,9 @@ namespace {
 // OpenH264 fails where a picture outgrows its buffers: noise at a fine quantiser. A quarter of the
 // bits gets through.
 constexpr int kRetryCoarser = 12;
+// Up to this part of a picture is patched, counted from the library's last picture: about as far as
+// a patch is cheaper. Beyond, the library finds motion, and has to code anew no more than this.
+constexpr size_t kPatchedPart = 32;
 
 uint32_t DivideUp(uint32_t value, uint32_t divisor) {
   return (value + divisor - 1) / divisor;
@@ -76,25 +78,17 @@ absl::Status SoftwareEncoder::Open(const BackendInfo& backend) {
   const auto frame_rate_hz = static_cast<uint32_t>(params_.frame_rate_hz);
   params.level_idc = LevelFor(
       {.width_mbs = width_mbs_, .height_mbs = height_mbs_, .frame_rate_hz = frame_rate_hz});
-  contract_ = {.visible_width_px = params_.width_px,
-               .visible_height_px = params_.height_px,
-               .frame_rate_hz = frame_rate_hz,
-               .level_idc = params.level_idc};
   identity_.id = backend.id;
   identity_.detail = absl::StrCat(backend.id, " ", backend.library_version);
-  auto made = backend.make(params);
-  if (!made.ok()) return made.status();
-  backend_ = std::move(*made);
-  auto headers = backend_->ParameterSets();
-  if (!headers.ok()) return headers.status();
-  for (const auto nal : *headers) {
-    if (NalTypeOf(nal) != NalType::kSps) continue;
-    auto sps = ContractSps(nal, contract_);
-    if (!sps.ok()) return sps.status();
-    description_ = DescribeStream(*sps, contract_, params_.profile);
-    return absl::OkStatus();
-  }
-  return absl::InternalError(absl::StrCat(backend.id, " gave no sequence parameter set"));
+  auto stream = H264Stream::Make(backend, params,
+                                 {.visible_width_px = params_.width_px,
+                                  .visible_height_px = params_.height_px,
+                                  .frame_rate_hz = frame_rate_hz,
+                                  .level_idc = params.level_idc});
+  if (!stream.ok()) return stream.status();
+  stream_ = *std::move(stream);
+  description_ = DescribeStream(stream_->sps(), stream_->contract(), params_.profile);
+  return absl::OkStatus();
 }
 
 I420Planes SoftwareEncoder::picture() {
@@ -207,16 +201,6 @@ void SoftwareEncoder::ConvertChanges() {
   ReplicateEdges();
 }
 
-// What did not change and is coarser than the picture was coded anew, as part of it.
-void SoftwareEncoder::NoteQuantizer(int quantizer, bool key_frame) {
-  coarsest_quantizer_ = 0;
-  for (size_t i = 0; i < mb_quantizers_.size(); ++i) {
-    uint8_t& mb = mb_quantizers_[i];
-    if (key_frame || changed_mbs_[i] != 0 || mb > quantizer) mb = static_cast<uint8_t>(quantizer);
-    coarsest_quantizer_ = std::max<int>(coarsest_quantizer_, mb);
-  }
-}
-
 RateControl::Coarse SoftwareEncoder::CoarseParts() const {
   const auto count = std::count_if(mb_quantizers_.begin(), mb_quantizers_.end(),
                                    [this](int mb) { return mb > rate_.sharp_quantizer; });
@@ -224,47 +208,96 @@ RateControl::Coarse SoftwareEncoder::CoarseParts() const {
           .area = static_cast<double>(count) / static_cast<double>(mb_quantizers_.size())};
 }
 
+void SoftwareEncoder::NoteQuantizers(const Coded& coded) {
+  coarsest_quantizer_ = 0;
+  for (size_t i = 0; i < mb_quantizers_.size(); ++i) {
+    uint8_t& mb = mb_quantizers_[i];
+    // A library's picture codes anew what is coarser than it, changed or not.
+    const bool anew =
+        coded.key_frame || changed_mbs_[i] != 0 || (!coded.patch && mb > coded.quantizer);
+    if (anew) mb = static_cast<uint8_t>(coded.quantizer);
+    coarsest_quantizer_ = std::max<int>(coarsest_quantizer_, mb);
+  }
+}
+
+absl::StatusOr<SoftwareEncoder::Coded> SoftwareEncoder::CodePicture(bool key_frame, int quantizer) {
+  if (!key_frame) stream_->AddPatched(changed_mbs_);
+  CodingJob job{.picture = picture(),
+                .key_frame = key_frame,
+                .quantizer = quantizer,
+                .changed_mbs = changed_mbs_};
+  auto bytes = stream_->CodePicture(job);
+  if (!bytes.ok()) {
+    job.key_frame = true;
+    job.quantizer = std::min(quantizer + kRetryCoarser, RateControl::kQuantizerMax);
+    bytes = stream_->CodePicture(job);
+  }
+  if (!bytes.ok()) return bytes.status();
+  return Coded{*std::move(bytes), job.quantizer, job.key_frame, /*patch=*/false};
+}
+
+absl::StatusOr<SoftwareEncoder::Coded> SoftwareEncoder::CodeChanges(bool key_frame) {
+  const size_t patch_mbs_max = mb_quantizers_.size() / kPatchedPart;
+  if (key_frame || !stream_->CanPatch(changed_mbs_, patch_mbs_max)) {
+    const int quantizer = rate_control_.NextQuantizer(clock_.NowNs(), key_frame);
+    auto coded = CodePicture(key_frame, quantizer);
+    if (!coded.ok()) return coded;
+    rate_control_.Coded(clock_.NowNs(), coded->quantizer, coded->key_frame, coded->bytes.size());
+    return coded;
+  }
+  const auto count = static_cast<size_t>(std::count(changed_mbs_.begin(), changed_mbs_.end(), 1));
+  const int quantizer = rate_control_.PatchQuantizer(clock_.NowNs(), count);
+  return CodePatch(count, quantizer, Rounding::kCheap);
+}
+
+SoftwareEncoder::Coded SoftwareEncoder::CodePatch(size_t count, int quantizer, Rounding rounding) {
+  Coded coded{stream_->CodePatch({.picture = picture(),
+                                  .mbs = changed_mbs_,
+                                  .quantizer = quantizer,
+                                  .rounding = rounding}),
+              quantizer, /*key_frame=*/false, /*patch=*/true};
+  rate_control_.Patched(clock_.NowNs(), quantizer, count, coded.bytes.size());
+  return coded;
+}
+
+absl::StatusOr<SoftwareEncoder::Coded> SoftwareEncoder::CodeRefinement() {
+  const RateControl::Coarse coarse = CoarseParts();
+  const int quantizer = rate_control_.RefinementQuantizer(clock_.NowNs(), coarse);
+  // What is to be coded anew, in the map of changes, in which there are none.
+  std::transform(mb_quantizers_.begin(), mb_quantizers_.end(), changed_mbs_.begin(),
+                 [quantizer](int mb) { return mb > quantizer ? 1 : 0; });
+  // Half of what changes may take, so that after a pause there is room for changes again.
+  if (stream_->CanPatch(changed_mbs_, mb_quantizers_.size() / (2 * kPatchedPart))) {
+    const auto count = static_cast<size_t>(std::count(changed_mbs_.begin(), changed_mbs_.end(), 1));
+    return CodePatch(count, quantizer, Rounding::kClose);
+  }
+  auto coded = CodePicture(/*key_frame=*/false, quantizer);
+  if (!coded.ok()) return coded;
+  if (coded->key_frame) {
+    rate_control_.Coded(clock_.NowNs(), coded->quantizer, true, coded->bytes.size());
+  } else {
+    rate_control_.Refined(clock_.NowNs(), coarse, quantizer, coded->bytes.size());
+  }
+  return coded;
+}
+
 absl::StatusOr<std::shared_ptr<AccessUnit>> SoftwareEncoder::Code(const Frame& frame,
                                                                   Purpose purpose) {
-  bool key_frame = purpose == Purpose::kKeyFrame;
-  const RateControl::Coarse coarse = CoarseParts();
-  int quantizer = purpose == Purpose::kRefinement
-                      ? rate_control_.RefinementQuantizer(clock_.NowNs(), coarse)
-                      : rate_control_.NextQuantizer(clock_.NowNs(), key_frame);
-  auto nals = backend_->Encode({.picture = picture(),
-                                .key_frame = key_frame,
-                                .quantizer = quantizer,
-                                .changed_mbs = changed_mbs_});
-  if (!nals.ok()) {
-    key_frame = true;
-    quantizer = std::min(quantizer + kRetryCoarser, RateControl::kQuantizerMax);
-    nals = backend_->Encode({.picture = picture(),
-                             .key_frame = key_frame,
-                             .quantizer = quantizer,
-                             .changed_mbs = changed_mbs_});
-  }
-  if (!nals.ok()) return nals.status();
-  auto bytes = AssembleUnit(*nals, key_frame, contract_);
-  if (!bytes.ok()) return bytes.status();
-  const int64_t now_ns = clock_.NowNs();
-  const bool refines = purpose == Purpose::kRefinement && !key_frame;
-  if (refines) {
-    rate_control_.Refined(now_ns, coarse, quantizer, bytes->size());
-  } else {
-    rate_control_.Coded(now_ns, quantizer, key_frame, bytes->size());
-  }
-  NoteQuantizer(quantizer, key_frame);
+  auto coded = purpose == Purpose::kRefinement ? CodeRefinement()
+                                               : CodeChanges(purpose == Purpose::kKeyFrame);
+  if (!coded.ok()) return coded.status();
+  NoteQuantizers(*coded);
   auto unit = std::make_shared<AccessUnit>();
-  unit->bytes = std::move(*bytes);
-  unit->key_frame = key_frame;
+  unit->bytes = std::move(coded->bytes);
+  unit->key_frame = coded->key_frame;
   unit->pixel_path = PixelPath::kCpuCopy;
-  if (key_frame) unit->pixel_path_reason = "the encoder runs on the CPU";
-  unit->quantizer = quantizer;
-  unit->refinement = refines;
+  if (unit->key_frame) unit->pixel_path_reason = "the encoder runs on the CPU";
+  unit->quantizer = coded->quantizer;
+  unit->refinement = purpose == Purpose::kRefinement && !unit->key_frame;
   unit->sharp = IsSharp();
   unit->flip_time_ns = frame.flip_time_ns;
   unit->capture_time_ns = frame.capture_time_ns;
-  unit->encoded_time_ns = now_ns;
+  unit->encoded_time_ns = clock_.NowNs();
   return unit;
 }
 

@@ -11,7 +11,7 @@
 #include "encoder/encoder.h"
 #include "encoder/frame_compare.h"
 #include "encoder/h264_backend.h"
-#include "encoder/h264_headers.h"
+#include "encoder/h264_stream.h"
 #include "encoder/packed_format.h"
 #include "encoder/rate_control.h"
 
@@ -50,7 +50,19 @@ class SoftwareEncoder final : public Encoder {
   /// A key frame, changes, or the same pixels in finer steps.
   enum class Purpose { kKeyFrame, kChanges, kRefinement };
   absl::StatusOr<std::shared_ptr<AccessUnit>> Code(const Frame& frame, Purpose purpose);
-  void NoteQuantizer(int quantizer, bool key_frame);
+  struct Coded {
+    std::vector<uint8_t> bytes;
+    int quantizer = 0;
+    bool key_frame = false;
+    bool patch = false;
+  };
+  absl::StatusOr<Coded> CodeChanges(bool key_frame);
+  absl::StatusOr<Coded> CodeRefinement();
+  /// By the library; a key frame if it fails at anything else.
+  absl::StatusOr<Coded> CodePicture(bool key_frame, int quantizer);
+  /// Of the `count` macroblocks in changed_mbs_.
+  Coded CodePatch(size_t count, int quantizer, Rounding rounding);
+  void NoteQuantizers(const Coded& coded);
   RateControl::Coarse CoarseParts() const;
   /// As EncodeResult::refine_ns.
   int64_t RefinementNs();
@@ -63,10 +75,9 @@ class SoftwareEncoder final : public Encoder {
   Clock& clock_;
   RateParams rate_;
   RateControl rate_control_;
-  std::unique_ptr<H264Backend> backend_;
+  std::unique_ptr<H264Stream> stream_;
   StreamDescription description_;
   EncoderIdentity identity_;
-  StreamContract contract_;
 
   std::optional<PackedFormat> format_;
   std::vector<uint8_t> shadow_;

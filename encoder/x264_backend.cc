@@ -48,6 +48,7 @@ class X264Backend final : public H264Backend {
   }
 
   absl::StatusOr<CodedNals> Encode(const CodingJob& job) override;
+  std::optional<Nv12Picture> decoded() const override { return decoded_; }
 
  private:
   absl::Status Open(const BackendParams& params);
@@ -71,6 +72,7 @@ class X264Backend final : public H264Backend {
   std::vector<uint8_t> mb_info_;
   std::string last_message_;
   int64_t pictures_ = 0;
+  std::optional<Nv12Picture> decoded_;
 };
 
 void X264Backend::Log(void* self, int level, const char* format, va_list arguments) {
@@ -179,6 +181,7 @@ absl::StatusOr<CodedNals> X264Backend::Encode(const CodingJob& job) {
     picture.prop.mb_info = mb_info_.data();
   }
   last_message_.clear();
+  decoded_.reset();
   x264_nal_t* nals = nullptr;
   int count = 0;
   x264_picture_t coded;
@@ -187,6 +190,13 @@ absl::StatusOr<CodedNals> X264Backend::Encode(const CodingJob& job) {
   if (bytes == 0) return absl::InternalError("x264 held a picture back");
   if (job.key_frame != (coded.i_type == X264_TYPE_IDR)) {
     return absl::InternalError("x264 coded a picture of another type than asked for");
+  }
+  // The reference of its next picture.
+  if (coded.img.i_csp == X264_CSP_NV12) {
+    decoded_ = {.y = coded.img.plane[0],
+                .uv = coded.img.plane[1],
+                .y_stride_bytes = static_cast<size_t>(coded.img.i_stride[0]),
+                .uv_stride_bytes = static_cast<size_t>(coded.img.i_stride[1])};
   }
   return Collect(nals, count);
 }
@@ -198,6 +208,7 @@ BackendInfo X264BackendInfo() {
           .library_version = X264_POINTVER,
           .frame_max_mbs = 139264,
           .side_max_px = 16384,
+          .tells_decoded = true,
           .make = X264Backend::Make};
 }
 

@@ -13,8 +13,8 @@ namespace planecast {
 class Stream;
 
 /// When an access unit is acknowledged. An acknowledgement means *presented*: the server keeps only
-/// what the link brings in its round trip, and little more, in flight to a viewer that acknowledges,
-/// and fits the bitrate to the link, so the picture stays current on any network.
+/// what the link brings in its round trip, and little more, in flight to a viewer that
+/// acknowledges, and fits the bitrate to the link, so the picture stays current on any network.
 enum class AcknowledgeMode {
   /// When OnAccessUnit returns: for handlers that present, or are done with a unit, right there.
   kOnReturn,

@@ -196,6 +196,28 @@ TEST(RateControl, WhatWasRefinedIsNotMadeCoarserByTheNextPicture) {
   EXPECT_EQ(simulation.Code(200), 23);
 }
 
+TEST(RateControl, PatchesHaveTheBaseQuantizerHoweverCoarseThePictureIs) {
+  Simulation simulation({.quantizer = 23, .bitrate_max_bps = 1'000'000});
+  ASSERT_GT(simulation.Code(70'000, true), 30);
+  simulation.now_ns += 2 * kSecondNs;
+  EXPECT_EQ(simulation.control.PatchQuantizer(simulation.now_ns, 2), 23);
+}
+
+TEST(RateControl, PatchesKeepTheCap) {
+  RateControl control({.quantizer = 23, .bitrate_max_bps = 500'000}, kRateHz, kPixels);
+  control.Coded(0, 23, true, 5'000);
+  double bits = 0;
+  for (int i = 1; i <= 600; ++i) {
+    const int64_t now_ns = i * kSecondNs / kRateHz;
+    const int quantizer = control.PatchQuantizer(now_ns, 100);
+    const double bytes = 100 * 100 * std::exp2((23 - quantizer) / 6.0);
+    control.Patched(now_ns, quantizer, 100, static_cast<size_t>(bytes));
+    bits += bytes * 8;
+  }
+  EXPECT_LT(bits, 1.1 * 10 * 500'000);
+  EXPECT_GT(bits, 0.5 * 10 * 500'000);
+}
+
 TEST(RateControl, OneSmallRefinementDoesNotPromiseThatTheNextIsSmall) {
   RateControl control({.quantizer = 23, .bitrate_max_bps = 1'000'000}, kRateHz, kPixels);
   control.Coded(0, 35, true, 100'000);
