@@ -116,7 +116,9 @@ void ScaleBlock(const LevelBlock& levels, size_t first, int quantizer, Coefficie
 
 bool CodeLumaBlock(const MacroblockSamples& source, int block, int quantizer, Rounding rounding,
                    MacroblockSamples& picture, LevelBlock& levels) {
-  const auto offset = static_cast<size_t>(LumaBlockY(block) * 4 * 16 + LumaBlockX(block) * 4);
+  const auto x = static_cast<size_t>(LumaBlockX(block)) * 4;
+  const auto y = static_cast<size_t>(LumaBlockY(block)) * 4;
+  const size_t offset = y * 16 + x;
   const uint8_t* from = source.y.data() + offset;
   uint8_t* to = picture.y.data() + offset;
   if (Same(from, to, 16)) return false;

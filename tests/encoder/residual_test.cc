@@ -80,9 +80,9 @@ TEST(Residual, LevelsFitWhatBaselineCanCode) {
 
 TEST(Residual, PatternNamesTheQuartersThatDiffer) {
   const MacroblockSamples source = Flat(100);
-  for (int quarter = 0; quarter < 4; ++quarter) {
+  for (size_t quarter = 0; quarter < 4; ++quarter) {
     MacroblockSamples picture = source;
-    picture.y[static_cast<size_t>(quarter / 2 * 8 * 16 + quarter % 2 * 8 + 17)] = 200;
+    picture.y[quarter / 2 * 8 * 16 + quarter % 2 * 8 + 17] = 200;
     EXPECT_EQ(CodeResidual(source, 20, Rounding::kClose, picture).pattern, 1 << quarter);
   }
   MacroblockSamples picture = source;
