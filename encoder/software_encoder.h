@@ -65,7 +65,7 @@ class SoftwareEncoder final : public Encoder {
   void NoteQuantizers(const Coded& coded);
   RateControl::Coarse CoarseParts() const;
   /// As EncodeResult::refine_ns.
-  int64_t RefinementNs();
+  int64_t RefinementNs(int64_t now_ns);
   bool IsSharp() const { return coarsest_quantizer_ <= rate_.sharp_quantizer; }
   I420Planes picture();
 

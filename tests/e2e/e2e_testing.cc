@@ -222,6 +222,7 @@ void TestViewer::OnAccessUnit(Stream&, const v1::AccessUnit& unit) {
       ReceivedPicture received{.picture = Crop(std::move(*picture), width_px, height_px),
                                .sequence = unit.sequence(),
                                .key_frame = unit.key_frame(),
+                               .sharp = unit.sharp(),
                                .flip_time_ns = unit.flip_time_ns(),
                                .capture_time_ns = unit.capture_time_ns(),
                                .encoded_time_ns = unit.encoded_time_ns(),

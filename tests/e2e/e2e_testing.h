@@ -60,6 +60,7 @@ struct ReceivedPicture {
   DecodedPicture picture;
   uint64_t sequence = 0;
   bool key_frame = false;
+  bool sharp = false;
   int64_t flip_time_ns = 0;
   int64_t capture_time_ns = 0;
   int64_t encoded_time_ns = 0;

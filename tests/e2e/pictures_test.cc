@@ -178,15 +178,29 @@ TEST_P(EncoderId, StreamsTheDesktop) {
 INSTANTIATE_TEST_SUITE_P(All, EncoderId, ::testing::Values("x264", "openh264"),
                          [](const auto& param) { return param.param; });
 
-TEST(StaticScreen, IsEncodedOnceAndThenCostsNoBytes) {
+TEST(StaticScreen, BecomesSharpSoonAndThenCostsNoBytes) {
   TestDaemon daemon;
   daemon.AttachFake("d", "mdpy", "static");
   TestViewer viewer(daemon.client(), "d");
-  ASSERT_TRUE(viewer.WaitFor([](const TestViewer& v) { return v.stats.size() >= 3; }));
+  ASSERT_TRUE(viewer.WaitFor([](const TestViewer& v) {
+    return v.stats.size() >= 3 && !v.pictures.empty() && v.pictures.back().sharp;
+  }));
   viewer.Stop();
-  EXPECT_EQ(viewer.unit_count, 1u);
-  EXPECT_EQ(viewer.stats.back().encoded(), 1u);
+  ExpectSound(viewer);
+  ASSERT_GE(viewer.unit_count, 2u);
+  EXPECT_LE(viewer.unit_count, 5u);
+  EXPECT_EQ(viewer.stats.back().encoded(), viewer.unit_count);
+  EXPECT_EQ(viewer.stats.back().frames_per_second(), 0);
   EXPECT_GT(viewer.stats.back().unchanged(), 0u) << "nobody looked, so this proves nothing";
+  // Each time, a machine that is busy with other tests may be late.
+  const int64_t sharp_ns =
+      viewer.pictures.back().encoded_time_ns - viewer.pictures.front().encoded_time_ns;
+  EXPECT_LT(sharp_ns, 2'000'000'000);
+  const auto scene = MakeScene(OptionsOf(SceneKind::kStatic, true));
+  ASSERT_TRUE(scene.ok());
+  const ReceivedPicture& last = viewer.pictures.back();
+  ASSERT_TRUE(last.code.has_value());
+  EXPECT_GT(Compare(last.picture, RenderScene(**scene, *last.code)).psnr_y, 45);
 }
 
 TEST(LateJoiner, SeesTheStandingPictureAtOnce) {
@@ -247,7 +261,11 @@ TEST(Cursor, MovesCostNoVideo) {
   TestDaemon daemon("", SteppedParts(options, &fake));
   daemon.AttachFake("d", "ideal", "desktop");
   TestViewer viewer(daemon.client(), "d");
-  ASSERT_TRUE(viewer.WaitForPictures(1));
+  size_t units = 0;
+  ASSERT_TRUE(viewer.WaitFor([&units](const TestViewer& v) {
+    units = v.unit_count;
+    return !v.pictures.empty() && v.pictures.back().sharp;
+  }));
   for (int x = 1; x <= 50; ++x) {
     fake.device->guest().MoveCursor(x, 7);
     ASSERT_TRUE(viewer.WaitFor([&](const TestViewer& v) {
@@ -255,7 +273,7 @@ TEST(Cursor, MovesCostNoVideo) {
     }));
   }
   viewer.Stop();
-  EXPECT_EQ(viewer.unit_count, 1u);
+  EXPECT_EQ(viewer.unit_count, units);
 }
 
 }  // namespace

@@ -196,6 +196,29 @@ TEST_P(RefinementTest, PictureThatIsFineFromTheStartNeedsNone) {
   EXPECT_EQ(key.refine_ns, kNever);
 }
 
+// Time that goes on while an encoder works.
+class RunningClock : public Clock {
+ public:
+  int64_t NowNs() override { return now_ns_ += 1000; }
+  void Advance(int64_t duration_ns) { now_ns_ += duration_ns; }
+
+ private:
+  int64_t now_ns_ = kSecondNs;
+};
+
+TEST(RunningRefinementTest, RoomThatThereIsNowIsRoom) {
+  RunningClock clock;
+  auto encoder = MakeEncoder("auto", {.width_px = 640, .height_px = 480}, {}, clock);
+  ASSERT_TRUE(encoder.ok()) << encoder.status();
+  HeapPlane plane(DRM_FORMAT_XRGB8888, 640, 480);
+  PaintText(plane, 1);
+  ASSERT_TRUE((*encoder)->Encode(plane.frame(clock.NowNs()), {}).ok());
+  clock.Advance(kSecondNs);
+  const auto refined = (*encoder)->Encode(plane.frame(clock.NowNs()), {.refine = true});
+  ASSERT_TRUE(refined.ok()) << refined.status();
+  EXPECT_NE(refined->unit, nullptr);
+}
+
 INSTANTIATE_TEST_SUITE_P(Encoders, RefinementTest, ::testing::Values("x264", "openh264"));
 
 }  // namespace
