@@ -90,7 +90,7 @@ absl::StatusOr<double> MeasureDaemon(const Bench& bench, int viewers, bool ackno
   WaitUntilNs(MonotonicClock().NowNs() + bench.effort().Duration(0.3));
   if (absl::Status status = (*fleet)->Begin(); !status.ok()) return status;
   const int64_t cpu_ns = (*host)->cpu_ns();
-  WaitUntilNs(MonotonicClock().NowNs() + bench.effort().Duration(1.5));
+  WaitUntilNs(MonotonicClock().NowNs() + bench.effort().Duration(1));
   const int64_t spent_ns = (*host)->cpu_ns() - cpu_ns;
   auto counts = (*fleet)->End();
   if (!counts.ok()) return counts.status();
@@ -220,7 +220,7 @@ absl::StatusOr<double> MeasureLoop(const Bench& bench, int viewers, bool acknowl
   loop.Accept(viewers);
   loop.Run(bench.effort().Duration(0.2));
   if (absl::Status status = (*fleet)->Begin(); !status.ok()) return status;
-  const int64_t spent_ns = loop.Run(bench.effort().Duration(1.5));
+  const int64_t spent_ns = loop.Run(bench.effort().Duration(1));
   auto counts = (*fleet)->End();
   if (!counts.ok()) return counts.status();
   if (counts->units == 0) return absl::InternalError("no message was delivered");
@@ -231,7 +231,7 @@ absl::Status Measure(Bench& bench, int viewers, bool acknowledge) {
   std::vector<double> daemon_us;
   std::vector<double> loop_us;
   std::vector<double> ratio;
-  for (int round = 0; round < bench.effort().rounds; ++round) {
+  for (int round = 0; round < bench.effort().few_rounds(); ++round) {
     const auto daemon = MeasureDaemon(bench, viewers, acknowledge);
     if (!daemon.ok()) return daemon.status();
     const auto loop = MeasureLoop(bench, viewers, acknowledge);

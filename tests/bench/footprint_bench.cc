@@ -206,9 +206,9 @@ absl::Status MeasureGrowth(Bench& bench, int displays, int viewers) {
       for (const double join_ns : *joined) joins_ms.push_back(join_ns / 1e6);
     }
     // Still pictures are refined for a moment.
-    WaitUntilNs(MonotonicClock().NowNs() + bench.effort().Duration(2));
+    WaitUntilNs(MonotonicClock().NowNs() + bench.effort().Duration(1.5));
     kb_per_display.push_back((setup->daemon->ResidentKb() - before_kb) / displays);
-    cpu_ms.push_back(CpuMsPerSecond(setup->daemon->pid(), bench.effort().Duration(2)));
+    cpu_ms.push_back(CpuMsPerSecond(setup->daemon->pid(), bench.effort().Duration(1.5)));
     if (!joins_ms.empty()) join_ms.push_back(Quantile(joins_ms, 0.5));
   }
   bench.Report("idle_cpu_per_s", cpu_ms, "ms",

@@ -52,9 +52,9 @@ absl::Status Measure(Bench& bench, const std::string& scene, bool events) {
     auto joined = (*fleet)->Add((*host)->server(), "d", 1, true);
     if (!joined.ok()) return joined.status();
     // The pacer has learnt the guest's cadence then.
-    WaitUntilNs(MonotonicClock().NowNs() + bench.effort().Duration(2));
+    WaitUntilNs(MonotonicClock().NowNs() + bench.effort().Duration(1.5));
     if (absl::Status status = (*fleet)->Begin(); !status.ok()) return status;
-    WaitUntilNs(MonotonicClock().NowNs() + bench.effort().Duration(4));
+    WaitUntilNs(MonotonicClock().NowNs() + bench.effort().Duration(3));
     if (auto counts = (*fleet)->End(); !counts.ok()) return counts.status();
     const auto times = (*fleet)->Times();
     if (!times.ok()) return times.status();

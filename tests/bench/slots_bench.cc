@@ -82,11 +82,11 @@ absl::StatusOr<Round> MeasureRound(const Bench& bench, const Slot& slot) {
     }
   }
   // A picture that stands still is refined for a while; that is over then.
-  WaitUntilNs(MonotonicClock().NowNs() + bench.effort().Duration(2));
+  WaitUntilNs(MonotonicClock().NowNs() + bench.effort().Duration(1.5));
   if (absl::Status status = (*fleet)->Begin(); !status.ok()) return status;
   const int64_t start_ns = MonotonicClock().NowNs();
   const int64_t cpu_ns = (*host)->cpu_ns();
-  WaitUntilNs(start_ns + bench.effort().Duration(3));
+  WaitUntilNs(start_ns + bench.effort().Duration(2));
   const int64_t spent_ns = (*host)->cpu_ns() - cpu_ns;
   auto counts = (*fleet)->End();
   const double seconds = static_cast<double>(MonotonicClock().NowNs() - start_ns) / 1e9;
