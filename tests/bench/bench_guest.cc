@@ -58,12 +58,12 @@ absl::Status BenchGuest::ShowFirst() {
   mode.height_px = options_.height_px;
   mode.buffer_count = options_.region_plane ? 1 : kBuffers;
   auto paint = [this](std::span<uint8_t> bytes, const PlaneLayout& layout) {
-    scene_->Render(0, 0, CanvasOn(bytes, layout));
+    scene_->Render(first_frame(), 0, CanvasOn(bytes, layout));
   };
   FakeGuest& guest = device_.guest();
   if (absl::Status status = guest.SetMode(mode, paint); !status.ok()) return status;
   painted_.assign(static_cast<size_t>(guest.buffer_count()), std::nullopt);
-  painted_[0] = 0;
+  painted_[0] = first_frame();
   const SceneState state = scene_->StateAt(0);
   if (!state.cursor_visible || !TraitsOf(device_.options().profile).cursor_plane) {
     return absl::OkStatus();
@@ -82,6 +82,11 @@ absl::StatusOr<std::unique_ptr<PlaneSource>> BenchGuest::OpenSource() {
   opened.device = Fd(device_, fd);
   opened.description = "bench";
   return MakeVfioSource(std::move(opened), {}, MonotonicClock());
+}
+
+uint64_t BenchGuest::first_frame() const {
+  // A static scene's picture is that of frame 0 for ever.
+  return scene_->NextChange(1) == UINT64_MAX ? 0 : kFirstFrame;
 }
 
 void BenchGuest::Start() {
@@ -115,12 +120,11 @@ std::optional<int64_t> BenchGuest::FlipBefore(int64_t time_ns) const {
 
 void BenchGuest::Run(const std::stop_token& stop) {
   if (options_.still) return;
-  // Its picture is that of frame 0 for ever.
-  const bool is_static = scene_->NextChange(1) == UINT64_MAX;
   const int64_t start_ns = MonotonicClock().NowNs();
-  for (uint64_t frame = 1; !stop.stop_requested(); ++frame) {
-    PaintNext(is_static ? 0 : frame);
-    const auto count = static_cast<int64_t>(frame);
+  const bool is_static = first_frame() == 0;
+  for (int64_t count = 1; !stop.stop_requested(); ++count) {
+    const uint64_t frame = first_frame() + (is_static ? 0 : static_cast<uint64_t>(count));
+    PaintNext(frame);
     const int64_t due_ns = start_ns + count * kSecondNs / options_.frame_rate_hz;
     WaitUntilNs(due_ns);
     Show();

@@ -54,12 +54,13 @@ class BenchGuest {
 
   /// CPU time of the guest's thread, in ns: what is not the daemon's. Until Stop.
   int64_t cpu_ns() const;
-  /// When each flip happened, monotonic, in order.
+  /// When each flip happened, monotonic, in order; the first showed frame kFirstFrame + 1.
   std::vector<int64_t> flips() const;
   /// The last flip at or before a moment; nothing if there was none.
   std::optional<int64_t> FlipBefore(int64_t time_ns) const;
 
  private:
+  uint64_t first_frame() const;
   absl::Status ShowFirst();
   void Run(const std::stop_token& stop);
   void PaintNext(uint64_t frame);

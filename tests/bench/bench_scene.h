@@ -10,6 +10,9 @@
 
 namespace planecast::bench {
 
+/// Where guests of the bench begin: a second before the desktop's window is dragged.
+inline constexpr uint64_t kFirstFrame = 180;
+
 /// Makes a scene: "typing" (15 letters a second and a caret that blinks), "scroll" (1036x864 of
 /// text, one line a frame), "cursor" (a test card under a pointer that moves), or any name that the
 /// fake device knows. Bench scenes carry no frame code: it would change in every frame.

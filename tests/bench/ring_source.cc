@@ -13,7 +13,7 @@
 namespace planecast::bench {
 namespace {
 
-constexpr uint64_t kFirstFrame = 300;
+constexpr uint64_t kFirstRingFrame = 300;
 constexpr int kFrameRateHz = 60;
 constexpr auto kPatience = std::chrono::seconds(30);
 
@@ -43,7 +43,7 @@ absl::StatusOr<std::shared_ptr<const FrameRing>> FrameRing::Paint(const std::str
   auto ring = std::make_shared<FrameRing>();
   std::vector<uint32_t> pixels(size_t{width_px} * height_px);
   for (size_t i = 0; i < count; ++i) {
-    const uint64_t frame = is_static ? 0 : kFirstFrame + i;
+    const uint64_t frame = is_static ? 0 : kFirstRingFrame + i;
     (*scene)->Render(frame, static_cast<uint32_t>(frame * 1000 / kFrameRateHz),
                      {.pixels = pixels.data(),
                       .width_px = width_px,
