@@ -213,7 +213,8 @@ absl::StatusOr<Round> WatchFfmpeg(const Bench& bench, const std::string& scene,
                                       "-tune",       "zerolatency",
                                       "-pix_fmt",    "yuv420p"};
   command.insert(command.end(), rate.begin(), rate.end());
-  for (const char* word : {"-fps_mode", "passthrough", "-flush_packets", "1", "-f", "nut"}) command.emplace_back(word);
+  for (const char* word : {"-fps_mode", "passthrough", "-flush_packets", "1", "-f", "nut"})
+    command.emplace_back(word);
   command.push_back(absl::StrCat("tcp://127.0.0.1:", (*listener)->port()));
   auto ffmpeg = PeerProcess::Start(command);
   if (!ffmpeg.ok()) return ffmpeg.status();
@@ -287,6 +288,79 @@ absl::Status Compare(Bench& bench, const std::string& scene) {
   return absl::OkStatus();
 }
 
+/// What our encoder makes of two seconds of a scene at a quantiser, without a cap.
+struct Coded {
+  double kbps = 0;
+  double text_ssim = 0;
+};
+
+absl::StatusOr<Coded> Code(const std::string& scene_name, int quantizer) {
+  constexpr uint64_t kFrames = 2 * kFrameRateHz;
+  const auto scene = MakeScreenScene(scene_name);
+  if (!scene.ok()) return scene.status();
+  const RateParams rate{
+      .quantizer = quantizer, .bitrate_max_bps = 1'000'000'000, .sharp_quantizer = quantizer};
+  ManualClock clock;
+  auto encoder = MakeEncoder("auto", {.width_px = kWidthPx, .height_px = kHeightPx}, rate, clock);
+  if (!encoder.ok()) return encoder.status();
+  Watcher watcher;
+  H264Eye eye(watcher);
+  std::vector<uint32_t> pixels(size_t{kWidthPx} * kHeightPx);
+  uint64_t bytes = 0;
+  for (uint64_t count = 0; count <= kFrames; ++count) {
+    clock.Advance(1'000'000'000 / kFrameRateHz);
+    const uint64_t frame = kFirstFrame + count;
+    (*scene)->Render(frame, static_cast<uint32_t>(frame),
+                     {.pixels = pixels.data(),
+                      .width_px = kWidthPx,
+                      .height_px = kHeightPx,
+                      .stride_px = kWidthPx});
+    const auto coded = (*encoder)->Encode({.buffer = MakePlane(kWidthPx, kHeightPx, pixels),
+                                           .flip_time_ns = clock.NowNs(),
+                                           .capture_time_ns = clock.NowNs()},
+                                          {});
+    if (!coded.ok()) return coded.status();
+    if (coded->unit == nullptr) continue;
+    eye.OnUnit(coded->unit->bytes);
+    // The key frame comes once for all.
+    if (count > 0) bytes += coded->unit->bytes.size();
+  }
+  return Coded{.kbps = static_cast<double>(bytes) * 8 / 1000 * kFrameRateHz / kFrames,
+               .text_ssim = TextSsimOf(watcher.End(), **scene)};
+}
+
+/// Sharpness of text at the same bitrate: ours at TigerVNC's with JPEG, and FFmpeg at ours.
+absl::Status CompareSharpness(Bench& bench, const std::string& scene) {
+  const auto tiger = WatchTiger(bench, scene, kJpeg);
+  if (!tiger.ok()) return tiger.status();
+  bench.Report("tigervnc_jpeg.bitrate", {tiger->kbps}, "kbit/s");
+  bench.Report("tigervnc_jpeg.text_ssim", {tiger->text_ssim}, "ssim");
+  constexpr int kDefaultQuantizer = RateParams().quantizer;
+  int quantizer = 10;
+  auto ours = Code(scene, quantizer);
+  while (ours.ok() && ours->kbps > tiger->kbps && quantizer < kDefaultQuantizer) {
+    ours = Code(scene, ++quantizer);
+  }
+  if (!ours.ok()) return ours.status();
+  bench.Report("planecast_at_that.quantizer", {static_cast<double>(quantizer)}, "qp");
+  bench.Report("planecast_at_that.bitrate", {ours->kbps}, "kbit/s");
+  bench.Report("planecast_at_that.text_ssim", {ours->text_ssim}, "ssim");
+  const auto normal = Code(scene, kDefaultQuantizer);
+  if (!normal.ok()) return normal.status();
+  bench.Report("planecast.bitrate", {normal->kbps}, "kbit/s");
+  bench.Report("planecast.text_ssim", {normal->text_ssim}, "ssim");
+  // A buffer of ten seconds leaves room for a good key frame, which ours had too.
+  const auto rate = static_cast<int>(normal->kbps);
+  const std::string cap = absl::StrCat(rate, "k");
+  const auto ffmpeg = WatchFfmpeg(
+      bench, scene,
+      {"-b:v", cap, "-maxrate", cap, "-bufsize", absl::StrCat(10 * rate, "k"), "-g", "100000"});
+  if (!ffmpeg.ok()) return ffmpeg.status();
+  bench.Report("ffmpeg_at_that.bitrate", {ffmpeg->kbps}, "kbit/s");
+  bench.Report("ffmpeg_at_that.text_ssim", {ffmpeg->text_ssim}, "ssim");
+  return absl::OkStatus();
+}
+
 }  // namespace
 }  // namespace planecast::bench
 
@@ -297,5 +371,7 @@ int main(int argc, char** argv) {
     bench.Case(absl::StrCat("peers.", scene),
                [=](Bench& b) { return planecast::bench::Compare(b, scene); });
   }
+  bench.Case("peers.same_bitrate",
+             [](Bench& b) { return planecast::bench::CompareSharpness(b, "desktop"); });
   return bench.Run();
 }

@@ -4,6 +4,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <span>
 #include <utility>
@@ -33,6 +34,20 @@ class OwnMemory final : public PlaneMemory {
 
 }  // namespace
 
+std::shared_ptr<const PlaneBuffer> MakePlane(uint32_t width_px, uint32_t height_px,
+                                             std::vector<uint32_t> pixels) {
+  // Serials of real buffers count up from 1; these are far from them.
+  static std::atomic<uint64_t> next_serial = uint64_t{1} << 60;
+  PlaneLayout layout;
+  layout.fourcc = DRM_FORMAT_XRGB8888;
+  layout.width_px = width_px;
+  layout.height_px = height_px;
+  layout.stride_bytes = width_px * static_cast<uint32_t>(sizeof(uint32_t));
+  layout.size_bytes = uint64_t{layout.stride_bytes} * height_px;
+  return std::make_shared<PlaneBuffer>(next_serial++, layout,
+                                       std::make_unique<OwnMemory>(std::move(pixels)));
+}
+
 absl::StatusOr<std::shared_ptr<const FrameRing>> FrameRing::Paint(const std::string& scene_name,
                                                                   uint32_t width_px,
                                                                   uint32_t height_px,
@@ -49,15 +64,7 @@ absl::StatusOr<std::shared_ptr<const FrameRing>> FrameRing::Paint(const std::str
                       .width_px = width_px,
                       .height_px = height_px,
                       .stride_px = width_px});
-    PlaneLayout layout;
-    layout.fourcc = DRM_FORMAT_XRGB8888;
-    layout.width_px = width_px;
-    layout.height_px = height_px;
-    layout.stride_bytes = width_px * static_cast<uint32_t>(sizeof(uint32_t));
-    layout.size_bytes = uint64_t{layout.stride_bytes} * height_px;
-    // Serials of real buffers count up from 1; these are far from them.
-    ring->buffers_.push_back(std::make_shared<PlaneBuffer>((uint64_t{1} << 60) + i, layout,
-                                                           std::make_unique<OwnMemory>(pixels)));
+    ring->buffers_.push_back(MakePlane(width_px, height_px, pixels));
   }
   return std::shared_ptr<const FrameRing>(std::move(ring));
 }

@@ -16,6 +16,10 @@
 
 namespace planecast::bench {
 
+/// A plane in memory of its own, which holds these XRGB8888 pixels.
+std::shared_ptr<const PlaneBuffer> MakePlane(uint32_t width_px, uint32_t height_px,
+                                             std::vector<uint32_t> pixels);
+
 /// Consecutive pictures of a scene in memory of their own, played forth and back so that each
 /// differs from the one before as the scene makes them differ. Immutable.
 class FrameRing {
