@@ -48,8 +48,6 @@ constexpr int32_t kDrainRetryAfterMs = 1000;
 
 void SetServerOptions(grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(kRequestMaxBytes);
-  // Without this a second daemon would silently share the port.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kCallsPerConnectionMax);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
@@ -182,8 +180,7 @@ class Daemon::Impl {
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
     SetServerOptions(builder);
-    ListenAddresses listen;
-    if (auto status = listen.AddTo(builder, config_); !status.ok()) return status;
+    if (auto status = listen_.AddTo(builder, config_); !status.ok()) return status;
     builder.RegisterService(host_service_.get());
     builder.RegisterService(display_service_.get());
     viewer_service_->AddTo(builder);
@@ -191,9 +188,10 @@ class Daemon::Impl {
       const OwnerOnlyFiles guard;
       server_ = builder.BuildAndStart();
     }
-    if (server_ == nullptr) return listen.BindError();
+    if (server_ == nullptr) return listen_.BuildError();
     viewer_service_->Serve();
-    addresses_ = listen.Bound();
+    if (auto status = listen_.Start(); !status.ok()) return status;
+    addresses_ = listen_.bound();
     for (const BoundAddress& address : addresses_) {
       log_.Info("", absl::StrCat("listening on ", address.target, address.tls ? " (TLS)" : ""));
     }
@@ -232,6 +230,7 @@ class Daemon::Impl {
     viewer_service_->BeginDrain();
     const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(kDrainMaxSeconds);
     viewer_service_->AwaitStreamsEnd(deadline);
+    listen_.Stop();
     server_->Shutdown(deadline);
     log_.Info("", "stopped");
   }
@@ -249,6 +248,7 @@ class Daemon::Impl {
   std::unique_ptr<GrpcHostService> host_service_;
   std::unique_ptr<GrpcDisplayService> display_service_;
   std::unique_ptr<GrpcViewerService> viewer_service_;
+  ListenAddresses listen_;
   std::unique_ptr<grpc::Server> server_;
   std::vector<BoundAddress> addresses_;
   std::mutex drain_mutex_;

@@ -1,11 +1,11 @@
 #include "service/listen.h"
 
 #include <grpcpp/security/server_credentials.h>
-#include <netdb.h>
-#include <sys/socket.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 
 #include <cerrno>
-#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <utility>
@@ -13,7 +13,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "service/config.h"
-#include "vfio/fd.h"
 
 namespace planecast {
 namespace {
@@ -35,34 +34,39 @@ absl::StatusOr<std::string> ReadPem(const char* what, const std::string& path) {
   return text;
 }
 
-struct FreeAddresses {
-  void operator()(addrinfo* list) const { freeaddrinfo(list); }
+template <auto kFree>
+struct Freed {
+  template <typename T>
+  void operator()(T* object) const {
+    kFree(object);
+  }
 };
+using Bio = std::unique_ptr<BIO, Freed<BIO_free>>;
 
-/// Why a TCP address can't be bound, or empty if it can: gRPC only logs it.
-std::string WhyNotBound(const std::string& address) {
-  auto parts = ParseHostPort(address);
-  if (!parts.ok()) return std::string(parts.status().message());
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE;
-  addrinfo* found = nullptr;
-  const std::string port = std::to_string(parts->port);
-  if (const int error = getaddrinfo(parts->host.c_str(), port.c_str(), &hints, &found);
-      error != 0) {
-    return gai_strerror(error);
+// gRPC would find out only when a client comes, and only log it.
+absl::Status CheckKeyPair(const std::string& certificate, const std::string& key,
+                          const config::v1::TlsConfig& tls) {
+  const Bio certificate_bio(
+      BIO_new_mem_buf(certificate.data(), static_cast<int>(certificate.size())));
+  const Bio key_bio(BIO_new_mem_buf(key.data(), static_cast<int>(key.size())));
+  const std::unique_ptr<X509, Freed<X509_free>> x509(
+      PEM_read_bio_X509(certificate_bio.get(), nullptr, nullptr, nullptr));
+  const std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>> pkey(
+      PEM_read_bio_PrivateKey(key_bio.get(), nullptr, nullptr, nullptr));
+  absl::Status status;
+  if (x509 == nullptr) {
+    status = absl::InvalidArgumentError(
+        absl::StrCat("the certificate ", tls.certificate_path(), " can't be parsed"));
+  } else if (pkey == nullptr) {
+    status = absl::InvalidArgumentError(
+        absl::StrCat("the private key ", tls.private_key_path(), " can't be parsed"));
+  } else if (X509_check_private_key(x509.get(), pkey.get()) != 1) {
+    status = absl::InvalidArgumentError(
+        absl::StrCat("the certificate ", tls.certificate_path(), " and the private key ",
+                     tls.private_key_path(), " do not belong together"));
   }
-  const std::unique_ptr<addrinfo, FreeAddresses> owned(found);
-  for (const addrinfo* entry = found; entry != nullptr; entry = entry->ai_next) {
-    const Fd fd(KernelSys(), socket(entry->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    const int reuse = 1;
-    setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
-    if (!fd.valid() || bind(fd.get(), entry->ai_addr, entry->ai_addrlen) != 0 ||
-        listen(fd.get(), 1) != 0) {
-      return std::strerror(errno);
-    }
-  }
-  return "";
+  ERR_clear_error();
+  return status;
 }
 
 }  // namespace
@@ -73,6 +77,7 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeTlsCredentials(
   if (!certificate.ok()) return certificate.status();
   auto key = ReadPem("private key", tls.private_key_path());
   if (!key.ok()) return key.status();
+  if (auto status = CheckKeyPair(*certificate, *key, tls); !status.ok()) return status;
   grpc::SslServerCredentialsOptions options(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
   options.pem_key_cert_pairs.push_back({*std::move(key), *std::move(certificate)});
   if (!tls.client_ca_path().empty()) {
@@ -86,54 +91,43 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeTlsCredentials(
 
 absl::Status ListenAddresses::AddTo(grpc::ServerBuilder& builder,
                                     const config::v1::ServerConfig& config) {
-  Wish& socket = wishes_.emplace_back();
-  socket.address = absl::StrCat("unix:", config.socket_path());
-  socket.is_unix = true;
+  bound_.push_back({absl::StrCat("unix:", config.socket_path()), 0, false});
   // The socket's file mode decides who may connect.
-  builder.AddListeningPort(socket.address, grpc::InsecureServerCredentials(), &socket.port);
-
+  builder.AddListeningPort(bound_.front().target, grpc::InsecureServerCredentials(), &unix_port_);
   for (const config::v1::Listener& listener : config.listeners()) {
-    // Checked again here: the last place before a port is open.
-    if (auto status = CheckPlainText(listener); !status.ok()) return status;
-    auto address = ParseHostPort(listener.address());
-    if (!address.ok()) return address.status();
-    auto credentials = grpc::InsecureServerCredentials();
-    if (listener.has_tls()) {
-      auto tls = MakeTlsCredentials(listener.tls());
-      if (!tls.ok()) return tls.status();
-      credentials = *std::move(tls);
-    }
-    Wish& wish = wishes_.emplace_back();
-    wish.host = address->is_ipv6_literal ? absl::StrCat("[", address->host, "]") : address->host;
-    wish.address = listener.address();
-    wish.tls = listener.has_tls();
-    builder.AddListeningPort(wish.address, std::move(credentials), &wish.port);
+    if (auto status = AddTcp(builder, listener); !status.ok()) return status;
   }
   return absl::OkStatus();
 }
 
-absl::Status ListenAddresses::BindError() const {
-  for (const Wish& wish : wishes_) {
-    if (wish.port != 0) continue;
-    // The builder stops at the first address that fails.
-    std::string why = wish.is_unix ? "is its directory writable?" : WhyNotBound(wish.address);
-    if (why.empty() && wish.tls) why = "its certificate and private key do not belong together";
-    if (why.empty()) why = "try again";
-    return absl::UnavailableError(absl::StrCat("can't listen on ", wish.address, ": ", why));
+absl::Status ListenAddresses::AddTcp(grpc::ServerBuilder& builder,
+                                     const config::v1::Listener& listener) {
+  // Checked again here: the last place before a port is open.
+  if (auto status = CheckPlainText(listener); !status.ok()) return status;
+  auto address = ParseHostPort(listener.address());
+  if (!address.ok()) return address.status();
+  auto credentials = grpc::InsecureServerCredentials();
+  if (listener.has_tls()) {
+    auto tls = MakeTlsCredentials(listener.tls());
+    if (!tls.ok()) return tls.status();
+    credentials = *std::move(tls);
   }
-  return absl::InternalError("the gRPC server did not start");
+  auto tcp = ListenOnTcp(listener.address());
+  if (!tcp.ok()) {
+    return absl::UnavailableError(
+        absl::StrCat("can't listen on ", listener.address(), ": ", tcp.status().message()));
+  }
+  const std::string host =
+      address->is_ipv6_literal ? absl::StrCat("[", address->host, "]") : address->host;
+  bound_.push_back({absl::StrCat(host, ":", tcp->port), tcp->port, listener.has_tls()});
+  tcp_.Add(builder, *std::move(tcp), std::move(credentials));
+  return absl::OkStatus();
 }
 
-std::vector<BoundAddress> ListenAddresses::Bound() const {
-  std::vector<BoundAddress> bound;
-  for (const Wish& wish : wishes_) {
-    if (wish.is_unix) {
-      bound.push_back({wish.address, 0, false});
-    } else {
-      bound.push_back({absl::StrCat(wish.host, ":", wish.port), wish.port, wish.tls});
-    }
-  }
-  return bound;
+absl::Status ListenAddresses::BuildError() const {
+  if (unix_port_ != 0) return absl::InternalError("the gRPC server did not start");
+  return absl::UnavailableError(
+      absl::StrCat("can't listen on ", bound_.front().target, ": is its directory writable?"));
 }
 
 }  // namespace planecast

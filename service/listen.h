@@ -3,7 +3,6 @@
 
 #include <grpcpp/server_builder.h>
 
-#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "planecast/config/v1/server_config.pb.h"
+#include "service/tcp_acceptor.h"
 
 namespace planecast {
 
@@ -27,30 +27,29 @@ struct BoundAddress {
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeTlsCredentials(
     const config::v1::TlsConfig& tls);
 
-/// The addresses of one server, first as wishes, then as they are bound. Thread-compatible; must
-/// outlive BuildAndStart of the builder it was added to.
+/// The addresses of one server. Thread-compatible; must outlive the server.
 class ListenAddresses {
  public:
   /// Adds the config's unix socket, whose path the caller has claimed, and TCP listeners to
-  /// `builder`. Refuses plain text off loopback that the config does not allow.
+  /// `builder`. Refuses plain text off loopback that the config does not allow, and addresses that
+  /// can't be bound.
   absl::Status AddTo(grpc::ServerBuilder& builder, const config::v1::ServerConfig& config);
 
-  /// After BuildAndStart returned null: which addresses could not be bound.
-  absl::Status BindError() const;
-  /// After BuildAndStart succeeded.
-  std::vector<BoundAddress> Bound() const;
+  /// After BuildAndStart returned null: why.
+  absl::Status BuildError() const;
+  /// After BuildAndStart succeeded: takes connections on TCP from now on.
+  absl::Status Start() { return tcp_.Start(); }
+  /// Before the server's Shutdown: takes none any more.
+  void Stop() { tcp_.Stop(); }
+  const std::vector<BoundAddress>& bound() const { return bound_; }
 
  private:
-  struct Wish {
-    std::string host;
-    std::string address;
-    bool is_unix = false;
-    bool tls = false;
-    /// Written by the builder.
-    int port = 0;
-  };
-  /// A deque: the builder keeps pointers into it.
-  std::deque<Wish> wishes_;
+  absl::Status AddTcp(grpc::ServerBuilder& builder, const config::v1::Listener& listener);
+
+  /// Written by the builder: 0 if the unix socket could not be bound.
+  int unix_port_ = 0;
+  std::vector<BoundAddress> bound_;
+  TcpAcceptor tcp_;
 };
 
 }  // namespace planecast
