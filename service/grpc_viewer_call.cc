@@ -62,7 +62,7 @@ class StreamCall final : public ViewerCall {
       if (!request.has_start()) {
         return absl::InvalidArgumentError("the first request must be a start");
       }
-      Join(request.start().name(), request.start().limits(), request.start().acknowledges());
+      Join(request.start());
       return absl::OkStatus();
     }
     switch (request.request_case()) {
@@ -122,7 +122,7 @@ class WatchCall final : public ViewerCall {
       End(request.status());
       return;
     }
-    Join(request->name(), request->limits(), request->acknowledges());
+    Join(*request);
   }
 
  private:
@@ -186,16 +186,23 @@ void ViewerCall::Read() {
   StartRead();
 }
 
-void ViewerCall::Join(const std::string& name, const v1::ViewerLimits& limits, bool acknowledges) {
-  auto id = DisplayIdFromName(name);
+template <class Request>
+void ViewerCall::Join(const Request& request) {
+  auto id = DisplayIdFromName(request.name());
   if (!id.ok()) return End(id.status());
-  auto core_limits = ToLimits(limits);
-  if (!core_limits.ok()) return End(core_limits.status());
-  auto joined = context_.registry->AddViewer(*id, {*core_limits, acknowledges});
+  auto limits = ToLimits(request.limits());
+  if (!limits.ok()) return End(limits.status());
+  ViewerOptions options;
+  options.limits = *limits;
+  options.acknowledges = request.acknowledges();
+  options.resumed_id = request.resumed_viewer_id();
+  auto joined = context_.registry->AddViewer(*id, options);
   if (!joined.ok()) return End(joined.status());
   viewer_ = joined->viewer;
   display_id_ = *std::move(id);
-  context_.log->Info(display_id_, absl::StrCat("viewer joined from ", grpc_context_.peer()));
+  context_.log->Info(display_id_,
+                     absl::StrCat("viewer ", options.resumed_id.empty() ? "joined" : "resumed",
+                                  " from ", grpc_context_.peer()));
   viewer_->SetNotify([waker = context_.waker, call = id_] { waker->Wake(call); });
   Pump();
 }

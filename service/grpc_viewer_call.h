@@ -97,8 +97,9 @@ class ViewerCall {
   virtual void HandleRead(bool ok) = 0;
 
   void Read();
-  /// Becomes a viewer of display `name`.
-  void Join(const std::string& name, const v1::ViewerLimits& limits, bool acknowledges);
+  /// Becomes a viewer of a display, as a StreamStart or WatchDisplayRequest says.
+  template <class Request>
+  void Join(const Request& request);
 
  private:
   class Tag final : public CqTag {

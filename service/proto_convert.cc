@@ -105,6 +105,8 @@ v1::Goodbye::Reason ToProto(Goodbye::Reason reason) {
       return v1::Goodbye::REASON_DETACHED;
     case Goodbye::Reason::kStalled:
       return v1::Goodbye::REASON_STALLED;
+    case Goodbye::Reason::kResumed:
+      return v1::Goodbye::REASON_RESUMED;
     case Goodbye::Reason::kDisplayFailed:
       return v1::Goodbye::REASON_DISPLAY_FAILED;
   }

@@ -243,6 +243,7 @@ class StreamImpl : public Stream {
     {
       const std::lock_guard lock(mutex_);
       *start.mutable_limits() = limits_;
+      start.set_resumed_viewer_id(viewer_id_);
       outbox_.limits.reset();
     }
     return call.Write(request);
@@ -267,6 +268,7 @@ class StreamImpl : public Stream {
     switch (event.event_case()) {
       case v1::StreamEvent::kStarted:
         ending.started = true;
+        RememberViewer(event.started().viewer_id());
         return handler_.OnStarted(*this, event.started());
       case v1::StreamEvent::kAccessUnit:
         return HandleAccessUnit(event.access_unit());
@@ -284,6 +286,12 @@ class StreamImpl : public Stream {
       case v1::StreamEvent::EVENT_NOT_SET:
         return;  // An event of a newer server.
     }
+  }
+
+  // So that the next connection goes on as the same viewer.
+  void RememberViewer(const std::string& viewer_id) {
+    const std::lock_guard lock(mutex_);
+    viewer_id_ = viewer_id;
   }
 
   void HandleAccessUnit(const v1::AccessUnit& unit) {
@@ -329,6 +337,7 @@ class StreamImpl : public Stream {
   std::condition_variable changed_;
   // All below: guarded by mutex_.
   v1::ViewerLimits limits_;
+  std::string viewer_id_;
   Outbox outbox_;
   grpc::ClientContext* context_ = nullptr;  // The running call's, or null.
   bool stopping_ = false;

@@ -69,8 +69,10 @@ void DisplayLoop::AssignRenditions(int64_t now_ns) {
 bool DisplayLoop::CanFollow(const Member& member, size_t index, int64_t now_ns) const {
   const Rendition& rendition = *renditions_[index];
   const Viewer::Wants& wants = member.wants;
-  const bool congested = wants.link_congested_ns > member.moved_ns &&
-                         now_ns - wants.link_congested_ns < kCongestionNewsNs;
+  // What is known of a link before the first unit comes from an earlier connection.
+  const bool news = wants.link_congested_ns > member.moved_ns &&
+                    now_ns - wants.link_congested_ns < kCongestionNewsNs;
+  const bool congested = news || (!member.greeted && wants.link_rate_max_bps > 0);
   return std::all_of(rendition.members().begin(), rendition.members().end(),
                      [&](const Member& other) {
                        if (!Follows(AskedBps(member), AskedBps(other), index)) return false;

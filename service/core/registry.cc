@@ -298,9 +298,22 @@ absl::StatusOr<JoinedViewer> Registry::AddViewer(std::string_view id,
                                                  const ViewerOptions& options) {
   absl::StatusOr<std::shared_ptr<Display>> display = FindDisplay(id);
   if (!display.ok()) return display.status();
-  absl::StatusOr<std::string> viewer_id = MakeViewerId();
+  absl::StatusOr<std::string> viewer_id = options.resumed_id;
+  ViewerOptions resumed = options;
+  if (options.resumed_id.empty()) {
+    viewer_id = MakeViewerId();
+  } else if (!IsViewerId(options.resumed_id)) {
+    return absl::InvalidArgumentError(
+        "resumed_viewer_id is no viewer's: use the viewer_id of the last StreamStarted, or none");
+  } else if (const std::shared_ptr<Viewer> before = FindViewer(options.resumed_id)) {
+    // The server may not have noticed that its connection is gone. Makes room for the new one.
+    resumed.link = before->link();
+    before->OfferGoodbye(
+        MakeEvent(Goodbye{Goodbye::Reason::kResumed, "The viewer goes on with another stream.", -1},
+                  options_.display.codec));
+  }
   if (!viewer_id.ok()) return viewer_id.status();
-  absl::StatusOr<std::shared_ptr<Viewer>> viewer = (*display)->AddViewer(*viewer_id, options);
+  absl::StatusOr<std::shared_ptr<Viewer>> viewer = (*display)->AddViewer(*viewer_id, resumed);
   if (!viewer.ok()) return viewer.status();
   const std::lock_guard<std::mutex> lock(mutex_);
   if (viewers_.size() >= std::max(viewers_prune_size_, kViewersPruneMin)) {

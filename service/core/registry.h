@@ -104,7 +104,8 @@ class Registry {
   /// when the caller closes it.
   absl::StatusOr<std::shared_ptr<DisplayWatch>> Watch();
 
-  /// Adds a viewer. NOT_FOUND, RESOURCE_EXHAUSTED, UNAVAILABLE, INVALID_ARGUMENT (limits).
+  /// Adds a viewer, under the id that it had before if it resumes; a stream that goes on under that
+  /// id ends. NOT_FOUND, RESOURCE_EXHAUSTED, UNAVAILABLE, INVALID_ARGUMENT (limits, malformed id).
   absl::StatusOr<JoinedViewer> AddViewer(std::string_view id, const ViewerOptions& options);
 
   /// The viewer with this secret id, or null.

@@ -81,7 +81,7 @@ struct StreamStats {
 
 /// The stream ends; no event follows.
 struct Goodbye {
-  enum class Reason { kDraining, kDetached, kStalled, kDisplayFailed };
+  enum class Reason { kDraining, kDetached, kStalled, kDisplayFailed, kResumed };
   Reason reason = Reason::kDetached;
   /// One sentence for a person.
   std::string message;

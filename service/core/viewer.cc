@@ -51,6 +51,7 @@ Viewer::Viewer(std::string id, const ViewerOptions& options, std::shared_ptr<Wak
       display_(std::move(display)),
       clock_(clock),
       limits_(options.limits),
+      link_(options.link),
       progress_ns_(clock.NowNs()) {}
 
 void Viewer::SetNotify(std::function<void()> notify) {
@@ -176,6 +177,11 @@ void Viewer::Close() {
     released = std::move(notify_);
   }
   display_->Wake();
+}
+
+LinkEstimator Viewer::link() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return link_;
 }
 
 bool Viewer::closed() const {

@@ -61,6 +61,10 @@ struct ViewerOptions {
   ViewerLimits limits;
   /// It will acknowledge.
   bool acknowledges = false;
+  /// The id under which it was known before its connection broke; empty for a new one.
+  std::string resumed_id = {};
+  /// What is known of its link already.
+  LinkEstimator link = {};
 };
 
 /// One viewer: a bounded queue between a display and a transport. Thread-safe.
@@ -78,6 +82,8 @@ class Viewer {
 
   const std::string& id() const { return id_; }
   bool acknowledges() const { return acknowledges_; }
+  /// What is known of its link. Any thread.
+  LinkEstimator link() const;
 
   // --- The adapter's side.
 
@@ -134,7 +140,7 @@ class Viewer {
   /// What is offered from now on comes of another rendition, whose first unit must be a key frame.
   /// What is queued of the old one is dropped. The viewer sees neither a gap nor a new beginning.
   void ChangeRendition();
-  /// Ends the stream: drops queued units; nothing is queued after it.
+  /// Ends the stream: drops queued units; nothing is queued after it. Any thread.
   void OfferGoodbye(StreamEventPtr event);
 
   /// What the viewer wants of the display now.

@@ -22,4 +22,10 @@ absl::StatusOr<std::string> MakeViewerId() {
   return absl::BytesToHexString({bytes.data(), bytes.size()});
 }
 
+bool IsViewerId(std::string_view text) {
+  constexpr size_t kDigits = 32;
+  return text.size() == kDigits &&
+         text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
 }  // namespace planecast

@@ -330,6 +330,26 @@ TEST_F(StreamTest, KeepsChangedLimitsAcrossAReconnect) {
   EXPECT_EQ(restarted.get_future().get().frame_rate_max_hz(), 15);
 }
 
+TEST_F(StreamTest, ComesBackAsTheSameViewer) {
+  std::promise<std::string> first;
+  std::promise<std::string> second;
+  server_.AddStreamScript([&](const v1::StreamStart& start, ServerStream& stream) {
+    first.set_value(start.resumed_viewer_id());
+    v1::StreamDisplayResponse response = StartedEvent(640, 480);
+    response.mutable_event()->mutable_started()->set_viewer_id("secret");
+    stream.Write(response);
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "broken");
+  });
+  server_.AddStreamScript([&](const v1::StreamStart& start, ServerStream& stream) {
+    second.set_value(start.resumed_viewer_id());
+    ReadToEnd(stream);
+    return grpc::Status::OK;
+  });
+  const auto stream = Start();
+  EXPECT_EQ(first.get_future().get(), "");
+  EXPECT_EQ(second.get_future().get(), "secret");
+}
+
 TEST_F(StreamTest, TakesUnitsBeyondGrpcsDefaultLimit) {
   server_.AddStreamScript([](const v1::StreamStart&, ServerStream& stream) {
     stream.Write(UnitEvent(1, true, std::string(5 << 20, 'x')));

@@ -70,5 +70,23 @@ TEST(SlowLink, AloneGetsMovingPicturesWithAShortQueue) {
   EXPECT_LT(far_report.latency_p95_ns, 300 * kMillisecond);
 }
 
+TEST(SlowLink, WithoutAcknowledgementsIsGuardedByItsSocket) {
+  NetDaemon net("video");
+  const auto near_client = net.NewClient();
+  LinkViewer near_viewer(*near_client, "d", {});
+  ASSERT_TRUE(near_viewer.WaitForUnits(10));
+  const auto relay = net.NewRelay(kSlow);
+  ForeignViewer far_viewer(relay->port());
+  const LinkReport start = far_viewer.Observe(3);
+  const LinkReport far_report = far_viewer.Observe(3);
+  const LinkReport beside = near_viewer.Observe(1);
+  Say("not acknowledging, at first", start);
+  Say("not acknowledging", far_report);
+  Say("loopback beside it", beside);
+  EXPECT_GT(far_report.units_per_second, 5);
+  EXPECT_LT(far_report.latency_p95_ns, 600 * kMillisecond);
+  EXPECT_GT(beside.units_per_second, 50);
+}
+
 }  // namespace
 }  // namespace planecast::testing

@@ -1,5 +1,6 @@
 #include "tests/net/net_testing.h"
 
+#include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -21,6 +22,34 @@ T PartOf(std::vector<T> values, double part) {
 
 double Ms(int64_t duration_ns) {
   return static_cast<double>(duration_ns) / 1e6;
+}
+
+LinkReport SumUp(const std::vector<LinkUnit>& units, int64_t from_ns, int64_t to_ns) {
+  LinkReport report;
+  report.seconds = static_cast<double>(to_ns - from_ns) / 1e9;
+  std::vector<int64_t> latencies_ns;
+  std::vector<int> quantizers;
+  size_t bytes = 0;
+  int64_t last_ns = from_ns;
+  for (const LinkUnit& unit : units) {
+    if (unit.arrival_ns < from_ns || unit.arrival_ns >= to_ns) continue;
+    ++report.units;
+    if (unit.key_frame) ++report.key_frames;
+    if (unit.readable) ++report.readable;
+    bytes += unit.bytes;
+    latencies_ns.push_back(unit.arrival_ns - unit.encoded_ns);
+    quantizers.push_back(unit.quantizer);
+    report.gap_max_ns = std::max(report.gap_max_ns, unit.arrival_ns - last_ns);
+    last_ns = unit.arrival_ns;
+  }
+  report.gap_max_ns = std::max(report.gap_max_ns, to_ns - last_ns);
+  report.units_per_second = static_cast<double>(report.units) / report.seconds;
+  report.bits_per_second = static_cast<double>(bytes) * 8 / report.seconds;
+  report.latency_p50_ns = PartOf(latencies_ns, 0.5);
+  report.latency_p95_ns = PartOf(latencies_ns, 0.95);
+  report.latency_max_ns = PartOf(latencies_ns, 1);
+  report.quantizer_p50 = PartOf(quantizers, 0.5);
+  return report;
 }
 
 }  // namespace
@@ -73,35 +102,43 @@ LinkReport LinkViewer::Observe(double seconds) {
   std::unique_lock lock(mutex_);
   changed_.wait_for(lock, std::chrono::nanoseconds(to_ns - from_ns) + std::chrono::seconds(1),
                     [&] { return MonotonicClock().NowNs() >= to_ns; });
-  return ReportLocked(from_ns, to_ns);
+  return SumUp(units, from_ns, to_ns);
 }
 
-LinkReport LinkViewer::ReportLocked(int64_t from_ns, int64_t to_ns) const {
-  LinkReport report;
-  report.seconds = static_cast<double>(to_ns - from_ns) / 1e9;
-  std::vector<int64_t> latencies_ns;
-  std::vector<int> quantizers;
-  size_t bytes = 0;
-  int64_t last_ns = from_ns;
-  for (const Unit& unit : units) {
-    if (unit.arrival_ns < from_ns || unit.arrival_ns >= to_ns) continue;
-    ++report.units;
-    if (unit.key_frame) ++report.key_frames;
-    if (unit.readable) ++report.readable;
-    bytes += unit.bytes;
-    latencies_ns.push_back(unit.arrival_ns - unit.encoded_ns);
-    quantizers.push_back(unit.quantizer);
-    report.gap_max_ns = std::max(report.gap_max_ns, unit.arrival_ns - last_ns);
-    last_ns = unit.arrival_ns;
+ForeignViewer::ForeignViewer(int port)
+    : stub_(v1::ViewerService::NewStub(grpc::CreateChannel(absl::StrCat("127.0.0.1:", port),
+                                                           grpc::InsecureChannelCredentials()))),
+      thread_([this] { Run(); }) {}
+
+ForeignViewer::~ForeignViewer() {
+  context_.TryCancel();
+  thread_.join();
+}
+
+void ForeignViewer::Run() {
+  v1::WatchDisplayRequest request;
+  request.set_name("displays/d");
+  const auto reader = stub_->WatchDisplay(&context_, request);
+  v1::WatchDisplayResponse response;
+  while (reader->Read(&response)) {
+    const int64_t arrival_ns = MonotonicClock().NowNs();
+    const std::lock_guard lock(mutex_);
+    changed_.notify_all();
+    if (!response.event().has_access_unit()) continue;
+    const v1::AccessUnit& unit = response.event().access_unit();
+    units_.push_back({unit.sequence(), unit.encoded_time_ns(), arrival_ns, unit.data().size(),
+                      unit.key_frame(), false, unit.quantizer()});
   }
-  report.gap_max_ns = std::max(report.gap_max_ns, to_ns - last_ns);
-  report.units_per_second = static_cast<double>(report.units) / report.seconds;
-  report.bits_per_second = static_cast<double>(bytes) * 8 / report.seconds;
-  report.latency_p50_ns = PartOf(latencies_ns, 0.5);
-  report.latency_p95_ns = PartOf(latencies_ns, 0.95);
-  report.latency_max_ns = PartOf(latencies_ns, 1);
-  report.quantizer_p50 = PartOf(quantizers, 0.5);
-  return report;
+  reader->Finish();
+}
+
+LinkReport ForeignViewer::Observe(double seconds) {
+  const int64_t from_ns = MonotonicClock().NowNs();
+  const int64_t to_ns = from_ns + static_cast<int64_t>(seconds * 1e9);
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, std::chrono::nanoseconds(to_ns - from_ns) + std::chrono::seconds(1),
+                    [&] { return MonotonicClock().NowNs() >= to_ns; });
+  return SumUp(units_, from_ns, to_ns);
 }
 
 void LinkViewer::OnStarted(Stream& /*stream*/, const v1::StreamStarted& message) {

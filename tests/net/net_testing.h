@@ -1,6 +1,8 @@
 // Viewers behind bad networks, and what they got.
 #pragma once
 
+#include <grpcpp/client_context.h>
+
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -8,9 +10,11 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "clients/cpp/client.h"
+#include "planecast/v1/viewer_service.grpc.pb.h"
 #include "tests/e2e/e2e_testing.h"
 #include "tests/net/relay.h"
 
@@ -35,6 +39,17 @@ struct LinkReport {
   int quantizer_p50 = 0;
   /// Readable frame codes among the decoded pictures.
   size_t readable = 0;
+};
+
+/// One unit as it arrived.
+struct LinkUnit {
+  uint64_t sequence = 0;
+  int64_t encoded_ns = 0;
+  int64_t arrival_ns = 0;
+  size_t bytes = 0;
+  bool key_frame = false;
+  bool readable = false;
+  int quantizer = 0;
 };
 
 /// For a person who reads the test's log.
@@ -62,16 +77,7 @@ class LinkViewer : public StreamHandler {
 
   // May be read inside WaitFor's condition, or after Stop.
 
-  struct Unit {
-    uint64_t sequence = 0;
-    int64_t encoded_ns = 0;
-    int64_t arrival_ns = 0;
-    size_t bytes = 0;
-    bool key_frame = false;
-    bool readable = false;
-    int quantizer = 0;
-  };
-  std::vector<Unit> units;
+  std::vector<LinkUnit> units;
   std::vector<v1::StreamStarted> started;
   std::vector<v1::StreamStats> stats;
   std::vector<v1::Goodbye> goodbyes;
@@ -88,13 +94,34 @@ class LinkViewer : public StreamHandler {
   void OnGoodbye(const v1::Goodbye& goodbye) override;
   void OnDisconnected(const absl::Status& status,
                       std::optional<std::chrono::milliseconds> retry_in) override;
-  LinkReport ReportLocked(int64_t from_ns, int64_t to_ns) const;
-
   const Options options_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::unique_ptr<AvcodecDecoder> decoder_;
   std::unique_ptr<Stream> stream_;
+};
+
+/// A viewer that does not acknowledge, with gRPC's own settings: it would take megabytes.
+class ForeignViewer {
+ public:
+  /// Watches display "d" at a port of this machine.
+  explicit ForeignViewer(int port);
+  ~ForeignViewer();
+  ForeignViewer(const ForeignViewer&) = delete;
+  ForeignViewer& operator=(const ForeignViewer&) = delete;
+
+  /// As LinkViewer.
+  LinkReport Observe(double seconds);
+
+ private:
+  void Run();
+
+  std::unique_ptr<v1::ViewerService::Stub> stub_;
+  grpc::ClientContext context_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<LinkUnit> units_;
+  std::thread thread_;
 };
 
 /// A daemon on TCP, with a display "d" that shows a scene at 60 Hz.

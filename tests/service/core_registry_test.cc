@@ -229,6 +229,46 @@ TEST_F(RegistryTest, ViewersAreFoundByTheirSecretUntilTheyClose) {
   EXPECT_EQ(registry().FindViewer(id), nullptr);
 }
 
+TEST_F(RegistryTest, AViewerResumesUnderItsIdAndTheStreamBeforeEnds) {
+  ASSERT_TRUE(registry().Attach(Request("a")).ok());
+  auto first = registry().AddViewer("a", {});
+  ASSERT_TRUE(first.ok());
+  const std::string id = first->viewer->id();
+  ViewerOptions options;
+  options.resumed_id = id;
+  auto second = registry().AddViewer("a", options);
+  ASSERT_TRUE(second.ok()) << second.status();
+  EXPECT_EQ(second->viewer->id(), id);
+  EXPECT_EQ(registry().FindViewer(id), second->viewer);
+  EXPECT_TRUE(first->viewer->ending());
+  const auto last = testing::TakeLast<Goodbye>(*first->viewer);
+  ASSERT_NE(last, nullptr);
+  EXPECT_EQ(last->reason, Goodbye::Reason::kResumed);
+  EXPECT_EQ(last->retry_after_ms, -1);
+  // Its end is not the end of the one that goes on.
+  first->viewer->Close();
+  EXPECT_EQ(registry().FindViewer(id), second->viewer);
+}
+
+TEST_F(RegistryTest, AViewerOfAServerThatRestartedKeepsItsId) {
+  ASSERT_TRUE(registry().Attach(Request("a")).ok());
+  ViewerOptions options;
+  options.resumed_id = "0123456789abcdef0123456789abcdef";
+  auto joined = registry().AddViewer("a", options);
+  ASSERT_TRUE(joined.ok()) << joined.status();
+  EXPECT_EQ(joined->viewer->id(), options.resumed_id);
+}
+
+TEST_F(RegistryTest, AnIdThatIsNoneIsRefused) {
+  ASSERT_TRUE(registry().Attach(Request("a")).ok());
+  for (const char* id :
+       {"x", "0123456789abcdef0123456789abcdeF", "0123456789abcdef0123456789abcdef0"}) {
+    ViewerOptions options;
+    options.resumed_id = id;
+    EXPECT_EQ(CodeOf(registry().AddViewer("a", options)), absl::StatusCode::kInvalidArgument) << id;
+  }
+}
+
 /// The next event of a watch, waiting for it.
 class WatchReader {
  public:

@@ -305,6 +305,23 @@ TEST_F(DaemonStreamsTest, TheLimitOfViewersHolds) {
   EXPECT_EQ(second.Finish().error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
 }
 
+TEST_F(DaemonStreamsTest, AViewerThatResumesNeedsNoRoomOfItsOwn) {
+  Start(" limits { viewers_per_display_max: 1 }");
+  AttachFake("a");
+  Stream first(*viewers_, "a");
+  const std::string id = first.Next(Event::kStarted).started().viewer_id();
+  Stream second(*viewers_);
+  v1::StreamDisplayRequest request;
+  request.mutable_start()->set_name("displays/a");
+  request.mutable_start()->set_resumed_viewer_id(id);
+  second.Send(request);
+  EXPECT_EQ(second.Next(Event::kStarted).started().viewer_id(), id);
+  EXPECT_TRUE(second.Next(Event::kAccessUnit).access_unit().key_frame());
+  const Event goodbye = first.Next(Event::kGoodbye);
+  EXPECT_EQ(goodbye.goodbye().reason(), v1::Goodbye::REASON_RESUMED);
+  EXPECT_TRUE(first.Finish().ok());
+}
+
 TEST_F(DaemonStreamsTest, ManyViewersComeAndGo) {
   Start();
   AttachFake("a");
