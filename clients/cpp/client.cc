@@ -24,8 +24,8 @@ namespace {
 
 // A key frame of an 8K display, or a snapshot of noise at that size, in bytes.
 constexpr int kMessageSizeMax = 128 << 20;
-// What may be under way to a client that does not read, in bytes. Small: whatever waits in there is
-// an old picture by the time it is shown.
+// What may be under way to a client that neither acknowledges nor reads, in bytes. Small: whatever
+// waits in there is an old picture by the time it is shown.
 constexpr int kReceiveWindowBytes = 256 << 10;
 // gRPC waits up to two minutes between tries by default, behind the back of our own back-off.
 constexpr int kReconnectMinMs = 100;
@@ -82,11 +82,23 @@ absl::StatusOr<bool> ChooseTls(const ClientOptions& options, const ServerAddress
   return wanted || (options.transport == Transport::kAuto && !address.is_local);
 }
 
-grpc::ChannelArguments MakeChannelArguments(const ServerAddress& address, const TlsOptions& tls) {
+// How much HTTP/2 lets be under way.
+enum class ReceiveWindow {
+  // What the link brings in its round trip, as gRPC measures it: for all but a stream that does not
+  // acknowledge. One that does is kept current by the server, and on a long way it needs more than
+  // HTTP/2's 64 KiB to be more than 5 Mbit/s.
+  kGrowing,
+  kSmall,
+};
+
+grpc::ChannelArguments MakeChannelArguments(const ServerAddress& address, const TlsOptions& tls,
+                                            ReceiveWindow window) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMessageSizeMax);
-  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-  arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kReceiveWindowBytes);
+  if (window == ReceiveWindow::kSmall) {
+    arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kReceiveWindowBytes);
+  }
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMinMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectMaxMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
@@ -118,6 +130,8 @@ struct Client::Impl {
   std::unique_ptr<v1::HostService::Stub> host;
   std::unique_ptr<v1::DisplayService::Stub> displays;
   std::shared_ptr<v1::ViewerService::Stub> viewers;
+  // For streams that do not acknowledge. Connects when there is one.
+  std::shared_ptr<v1::ViewerService::Stub> deaf_viewers;
 
   absl::Status Explain(const grpc::Status& status) const {
     return FromGrpc(status, address, use_tls);
@@ -145,8 +159,12 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& opt
     if (!tls.ok()) return tls.status();
     credentials = *std::move(tls);
   }
-  const std::shared_ptr<grpc::Channel> channel = grpc::CreateCustomChannel(
-      address->target, credentials, MakeChannelArguments(*address, options.tls));
+  const auto make_channel = [&](ReceiveWindow window) {
+    return grpc::CreateCustomChannel(address->target, credentials,
+                                     MakeChannelArguments(*address, options.tls, window));
+  };
+  const std::shared_ptr<grpc::Channel> channel = make_channel(ReceiveWindow::kGrowing);
+  const std::shared_ptr<grpc::Channel> deaf_channel = make_channel(ReceiveWindow::kSmall);
   auto impl = std::make_unique<Impl>();
   impl->address = *std::move(address);
   impl->use_tls = *use_tls;
@@ -154,6 +172,7 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& opt
   impl->host = v1::HostService::NewStub(channel);
   impl->displays = v1::DisplayService::NewStub(channel);
   impl->viewers = v1::ViewerService::NewStub(channel);
+  impl->deaf_viewers = v1::ViewerService::NewStub(deaf_channel);
   return std::unique_ptr<Client>(new Client(std::move(impl)));
 }
 
@@ -285,7 +304,9 @@ absl::StatusOr<std::unique_ptr<Stream>> Client::StreamDisplay(std::string_view d
   auto explain = [address = impl_->address, use_tls = impl_->use_tls](const grpc::Status& status) {
     return FromGrpc(status, address, use_tls);
   };
-  return StartStream(impl_->viewers, *std::move(name), options, std::move(explain), handler);
+  const auto& stub =
+      options.acknowledge == AcknowledgeMode::kNever ? impl_->deaf_viewers : impl_->viewers;
+  return StartStream(stub, *std::move(name), options, std::move(explain), handler);
 }
 
 }  // namespace planecast

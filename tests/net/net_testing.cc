@@ -52,6 +52,11 @@ LinkReport SumUp(const std::vector<LinkUnit>& units, int64_t from_ns, int64_t to
   return report;
 }
 
+LinkReport SumUpLast(const std::vector<LinkUnit>& units, double seconds) {
+  const int64_t now_ns = MonotonicClock().NowNs();
+  return SumUp(units, now_ns - static_cast<int64_t>(seconds * 1e9), now_ns);
+}
+
 }  // namespace
 
 std::string Describe(const LinkReport& report) {
@@ -105,6 +110,11 @@ LinkReport LinkViewer::Observe(double seconds) {
   return SumUp(units, from_ns, to_ns);
 }
 
+LinkReport LinkViewer::Last(double seconds) {
+  const std::lock_guard lock(mutex_);
+  return SumUpLast(units, seconds);
+}
+
 ForeignViewer::ForeignViewer(int port)
     : stub_(v1::ViewerService::NewStub(grpc::CreateChannel(absl::StrCat("127.0.0.1:", port),
                                                            grpc::InsecureChannelCredentials()))),
@@ -123,7 +133,6 @@ void ForeignViewer::Run() {
   while (reader->Read(&response)) {
     const int64_t arrival_ns = MonotonicClock().NowNs();
     const std::lock_guard lock(mutex_);
-    changed_.notify_all();
     if (!response.event().has_access_unit()) continue;
     const v1::AccessUnit& unit = response.event().access_unit();
     units_.push_back({unit.sequence(), unit.encoded_time_ns(), arrival_ns, unit.data().size(),
@@ -132,13 +141,9 @@ void ForeignViewer::Run() {
   reader->Finish();
 }
 
-LinkReport ForeignViewer::Observe(double seconds) {
-  const int64_t from_ns = MonotonicClock().NowNs();
-  const int64_t to_ns = from_ns + static_cast<int64_t>(seconds * 1e9);
-  std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, std::chrono::nanoseconds(to_ns - from_ns) + std::chrono::seconds(1),
-                    [&] { return MonotonicClock().NowNs() >= to_ns; });
-  return SumUp(units_, from_ns, to_ns);
+LinkReport ForeignViewer::Last(double seconds) {
+  const std::lock_guard lock(mutex_);
+  return SumUpLast(units_, seconds);
 }
 
 void LinkViewer::OnStarted(Stream& /*stream*/, const v1::StreamStarted& message) {

@@ -73,6 +73,8 @@ class LinkViewer : public StreamHandler {
   bool WaitForUnits(size_t count);
   /// Lets events come for a time, and sums up the units in it.
   LinkReport Observe(double seconds);
+  /// Sums up the last seconds.
+  LinkReport Last(double seconds);
   void Stop();
 
   // May be read inside WaitFor's condition, or after Stop.
@@ -110,8 +112,8 @@ class ForeignViewer {
   ForeignViewer(const ForeignViewer&) = delete;
   ForeignViewer& operator=(const ForeignViewer&) = delete;
 
-  /// As LinkViewer.
-  LinkReport Observe(double seconds);
+  /// Sums up the last seconds.
+  LinkReport Last(double seconds);
 
  private:
   void Run();
@@ -119,9 +121,8 @@ class ForeignViewer {
   std::unique_ptr<v1::ViewerService::Stub> stub_;
   grpc::ClientContext context_;
   std::mutex mutex_;
-  std::condition_variable changed_;
   std::vector<LinkUnit> units_;
-  std::thread thread_;
+  std::thread thread_;  // Last: it uses all of the above.
 };
 
 /// A daemon on TCP, with a display "d" that shows a scene at 60 Hz.
