@@ -35,6 +35,8 @@ struct EncoderParams {
   /// Only for encoders on a GPU: the render node, e.g. "/dev/dri/renderD128". Empty: the first that
   /// works.
   std::string render_node = {};
+  /// With "auto": an encoder on the CPU, since the GPU failed. The reason is the caller's to tell.
+  bool software_only = false;
 };
 
 /// May change between any two frames without an IDR.

@@ -6,11 +6,16 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "encoder/encoder.h"
+#include "encoder/encoder_checks.h"
 #include "encoder/h264_backend.h"
 #include "encoder/packed_format.h"
+#include "encoder/probe_frame.h"
 #include "encoder/software_encoder.h"
 #if PLANECAST_HAVE_OPENH264
 #include "encoder/openh264_backend.h"
+#endif
+#if PLANECAST_HAVE_VAAPI
+#include "encoder/va_probe.h"
 #endif
 #if PLANECAST_HAVE_X264
 #include "encoder/x264_backend.h"
@@ -30,17 +35,6 @@ constexpr int kQuantizerMax = 40;
 constexpr int64_t kBitrateMinBps = 100'000;
 constexpr int64_t kBitrateMaxBps = 1'000'000'000;
 constexpr uint32_t kProbeSizePx = 64;
-
-/// A plane on the heap.
-class ProbeMemory final : public PlaneMemory {
- public:
-  int dmabuf_fd() const override { return -1; }
-  absl::StatusOr<std::span<const uint8_t>> BeginCpuRead() override { return pixels_; }
-  void EndCpuRead() override {}
-
- private:
-  std::vector<uint8_t> pixels_ = std::vector<uint8_t>(size_t{kProbeSizePx} * kProbeSizePx * 4, 128);
-};
 
 absl::Status CheckParams(const EncoderParams& params) {
   if (params.width_px < kSizeMinPx || params.width_px > kPlaneWidthMaxPx ||
@@ -100,13 +94,7 @@ absl::Status Probe(const BackendInfo& backend, H264Profile profile) {
       .width_px = kProbeSizePx, .height_px = kProbeSizePx, .profile = profile};
   auto encoder = SoftwareEncoder::Make(backend, params, RateParams{}, MonotonicClock());
   if (!encoder.ok()) return encoder.status();
-  const PlaneLayout layout{.fourcc = DRM_FORMAT_XRGB8888,
-                           .width_px = kProbeSizePx,
-                           .height_px = kProbeSizePx,
-                           .stride_bytes = kProbeSizePx * 4,
-                           .size_bytes = uint64_t{kProbeSizePx} * kProbeSizePx * 4};
-  const Frame frame{.buffer =
-                        std::make_shared<PlaneBuffer>(0, layout, std::make_unique<ProbeMemory>())};
+  const Frame frame = MakeProbeFrame(kProbeSizePx, kProbeSizePx);
   auto result = (*encoder)->Encode(frame, EncodeRequest{.force_idr = true});
   if (!result.ok()) return result.status();
   if (result->unit == nullptr) return absl::InternalError("the probe gave no picture");
@@ -160,39 +148,16 @@ std::vector<EncoderCapability> ProbeSoftwareEncoders() {
   return capabilities;
 }
 
-struct EncoderCatalog::Content {
-  std::vector<EncoderCapability> encoders;
-  std::vector<RenderNode> render_nodes;
-};
-
-EncoderCatalog EncoderCatalog::Probe(const EncoderCatalogOptions& /*options*/) {
-  auto content = std::make_shared<Content>();
-  content->encoders = ProbeSoftwareEncoders();
-  EncoderCatalog catalog;
-  catalog.content_ = std::move(content);
-  return catalog;
-}
-
-const std::vector<EncoderCapability>& EncoderCatalog::encoders() const {
-  return content_->encoders;
-}
-
-const std::vector<RenderNode>& EncoderCatalog::render_nodes() const {
-  return content_->render_nodes;
-}
-
-absl::StatusOr<std::unique_ptr<Encoder>> EncoderCatalog::Make(std::string_view id,
-                                                              const EncoderParams& params,
-                                                              const RateParams& rate,
-                                                              Clock& clock) const {
-  return MakeEncoder(id, params, rate, clock);
-}
-
-absl::StatusOr<std::unique_ptr<Encoder>> MakeEncoder(std::string_view id,
-                                                     const EncoderParams& params,
-                                                     const RateParams& rate, Clock& clock) {
+absl::Status CheckEncoderParams(const EncoderParams& params, const RateParams& rate) {
   if (auto status = CheckParams(params); !status.ok()) return status;
-  if (auto status = CheckRate(rate); !status.ok()) return status;
+  return CheckRate(rate);
+}
+
+absl::StatusOr<std::unique_ptr<Encoder>> MakeSoftwareEncoder(std::string_view id,
+                                                             const EncoderParams& params,
+                                                             const RateParams& rate, Clock& clock,
+                                                             const std::string& degraded_reason) {
+  if (auto status = CheckEncoderParams(params, rate); !status.ok()) return status;
   absl::Status failure = absl::NotFoundError(absl::StrFormat(
       "no encoder \"%s\" in this build; there is: %s", std::string(id), BuiltInIds()));
   for (const BackendInfo& backend : BuiltInBackends()) {
@@ -200,11 +165,23 @@ absl::StatusOr<std::unique_ptr<Encoder>> MakeEncoder(std::string_view id,
     failure = CheckLimits(backend, params);
     if (failure.ok()) failure = CheckOutput(params);
     if (!failure.ok()) continue;
-    auto encoder = SoftwareEncoder::Make(backend, params, rate, clock);
+    auto encoder = SoftwareEncoder::Make(backend, params, rate, clock, degraded_reason);
     if (encoder.ok()) return encoder;
     failure = encoder.status();
   }
   return failure;
+}
+
+absl::StatusOr<std::unique_ptr<Encoder>> MakeEncoder(std::string_view id,
+                                                     const EncoderParams& params,
+                                                     const RateParams& rate, Clock& clock) {
+#if PLANECAST_HAVE_VAAPI
+  if (id == "vaapi") {
+    if (auto status = CheckEncoderParams(params, rate); !status.ok()) return status;
+    return MakeVaEncoder(params, rate, clock, nullptr);
+  }
+#endif
+  return MakeSoftwareEncoder(id, params, rate, clock, "");
 }
 
 }  // namespace planecast

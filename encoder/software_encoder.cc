@@ -55,9 +55,10 @@ SoftwareEncoder::SoftwareEncoder(const EncoderParams& params, const RateParams& 
 
 absl::StatusOr<std::unique_ptr<Encoder>> SoftwareEncoder::Make(const BackendInfo& backend,
                                                                const EncoderParams& params,
-                                                               const RateParams& rate,
-                                                               Clock& clock) {
+                                                               const RateParams& rate, Clock& clock,
+                                                               const std::string& degraded_reason) {
   auto encoder = std::make_unique<SoftwareEncoder>(params, rate, clock);
+  encoder->identity_.degraded_reason = degraded_reason;
   auto status = encoder->Open(backend);
   if (!status.ok()) return status;
   return encoder;

@@ -26,9 +26,11 @@ namespace planecast {
 class SoftwareEncoder final : public Encoder {
  public:
   /// `params` and `rate` have been checked.
+  /// `degraded_reason` says why it is no better encoder; may be empty.
   static absl::StatusOr<std::unique_ptr<Encoder>> Make(const BackendInfo& backend,
                                                        const EncoderParams& params,
-                                                       const RateParams& rate, Clock& clock);
+                                                       const RateParams& rate, Clock& clock,
+                                                       const std::string& degraded_reason = {});
 
   /// Half an encoder; for Make alone.
   SoftwareEncoder(const EncoderParams& params, const RateParams& rate, Clock& clock);

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <memory>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -13,6 +15,9 @@
 #include "encoder/h264_headers.h"
 #include "encoder/pixels.h"
 #include "tests/encoder/test_frames.h"
+#if PLANECAST_HAVE_VAAPI
+#include "tests/encoder/va_testing.h"
+#endif
 #include "tests/h264/stream_check.h"
 
 namespace planecast {
@@ -63,38 +68,103 @@ int ChannelDistance(uint32_t a, uint32_t b) {
   return worst;
 }
 
-class EncoderContract : public ::testing::TestWithParam<std::tuple<const char*, H264Profile>> {
+/// An encoder, for GPUs with whom the driver plays and how pixels reach it.
+struct Subject {
+  const char* id;
+  const char* persona = nullptr;
+  /// Planes are dma-buf-like and can't be read by the CPU.
+  bool imports = false;
+};
+
+class EncoderContract : public ::testing::TestWithParam<std::tuple<Subject, H264Profile>> {
  protected:
   void SetUp() override {
-    const auto probe =
-        MakeEncoder(id(), {.width_px = 64, .height_px = 64, .profile = profile()}, {}, clock_);
+#if PLANECAST_HAVE_VAAPI
+    if (gpu()) driver_ = std::make_unique<testing::SwDriver>(subject().persona);
+#endif
+    const auto probe = MakeEncoder(id(), Params(64, 64), {}, clock_);
     if (probe.status().code() == absl::StatusCode::kNotFound) {
       GTEST_SKIP() << id() << " is not in this build";
+    }
+    if (gpu() && absl::IsUnimplemented(probe.status())) {
+      GTEST_SKIP() << subject().persona << " does not offer this profile";
     }
     ASSERT_TRUE(probe.ok()) << probe.status();
   }
 
-  const char* id() const { return std::get<0>(GetParam()); }
-  H264Profile profile() const { return std::get<1>(GetParam()); }
+  const Subject& subject() const {
+    return std::get<0>(GetParam());
+  }
+  const char* id() const {
+    return subject().id;
+  }
+  H264Profile profile() const {
+    return std::get<1>(GetParam());
+  }
+  bool gpu() const {
+    return subject().persona != nullptr;
+  }
+  /// The encoder knows what changed before it codes.
+  bool sees_changes() const {
+    return !subject().imports;
+  }
+  /// It finds out by what it coded, unless CABAC hides that.
+  bool finds_changes() const {
+    return sees_changes() || profile() == H264Profile::kConstrainedBaseline;
+  }
+
+  EncoderParams Params(uint32_t width_px, uint32_t height_px) const {
+    EncoderParams params;
+    params.width_px = width_px;
+    params.height_px = height_px;
+    params.profile = profile();
+    if (gpu()) params.render_node = "/dev/null";
+    return params;
+  }
 
   void Open(uint32_t width_px, uint32_t height_px,
             const RateParams& rate = {.quantizer = 23, .bitrate_max_bps = kAmpleBps}) {
-    auto encoder = MakeEncoder(
-        id(), {.width_px = width_px, .height_px = height_px, .profile = profile()}, rate, clock_);
+    auto encoder = MakeEncoder(id(), Params(width_px, height_px), rate, clock_);
     ASSERT_TRUE(encoder.ok()) << encoder.status();
     encoder_ = std::move(*encoder);
     stream_.clear();
   }
 
   // Codes a frame a frame time later; null if nothing changed.
-  std::shared_ptr<const AccessUnit> Encode(const HeapPlane& plane, bool force_idr = false) {
+  std::shared_ptr<const AccessUnit> Encode(HeapPlane& plane, bool force_idr = false) {
     clock_.Advance(kFrameNs);
-    const auto result = encoder_->Encode(plane.frame(clock_.NowNs()), {.force_idr = force_idr});
+    const auto result = encoder_->Encode(FrameOf(plane), {.force_idr = force_idr});
     EXPECT_TRUE(result.ok()) << result.status();
     if (!result.ok()) return nullptr;
     if (result->unit != nullptr) stream_.push_back(result->unit->bytes);
     last_ = *result;
     return result->unit;
+  }
+
+  /// A GPU that sees no changes may mend its key frame in the next pictures.
+  void Settle(HeapPlane& plane) {
+    if (sees_changes()) return;
+    for (int i = 0; i < 3 && Encode(plane) != nullptr; ++i) {
+    }
+  }
+
+  /// What the encoder is given for a plane: itself, or a dma-buf with the same pixels.
+  Frame FrameOf(HeapPlane& plane) {
+#if PLANECAST_HAVE_VAAPI
+    if (subject().imports) {
+      const PlaneLayout& layout = plane.layout();
+      auto& dmabuf = dmabufs_[&plane];
+      if (dmabuf == nullptr || dmabuf->layout() != layout) {
+        const uint32_t padding =
+            layout.stride_bytes - layout.width_px * BytesPerPixel(layout.fourcc);
+        dmabuf = std::make_unique<testing::MemfdPlane>(layout.fourcc, layout.width_px,
+                                                       layout.height_px, padding);
+      }
+      dmabuf->Show(plane);
+      return dmabuf->frame(clock_.NowNs());
+    }
+#endif
+    return plane.frame(clock_.NowNs());
   }
 
   // Judges all units since Open.
@@ -104,6 +174,10 @@ class EncoderContract : public ::testing::TestWithParam<std::tuple<const char*, 
     return pictures.ok() ? *pictures : std::vector<DecodedPicture>();
   }
 
+#if PLANECAST_HAVE_VAAPI
+  std::unique_ptr<testing::SwDriver> driver_;
+  std::map<const HeapPlane*, std::unique_ptr<testing::MemfdPlane>> dmabufs_;
+#endif
   ManualClock clock_;
   std::unique_ptr<Encoder> encoder_;
   EncodeResult last_;
@@ -117,7 +191,8 @@ TEST_P(EncoderContract, FirstUnitIsAnIdrWithParameterSets) {
   const auto unit = Encode(plane);
   ASSERT_NE(unit, nullptr);
   EXPECT_TRUE(unit->key_frame);
-  EXPECT_EQ(unit->pixel_path, PixelPath::kCpuCopy);
+  EXPECT_EQ(unit->pixel_path, subject().imports ? PixelPath::kZeroCopy : PixelPath::kCpuCopy);
+  EXPECT_EQ(unit->pixel_path_reason.empty(), subject().imports);
   const auto types = NalTypes(*unit);
   ASSERT_GE(types.size(), 4u);
   EXPECT_EQ(types[0], NalType::kAccessUnitDelimiter);
@@ -133,7 +208,7 @@ TEST_P(EncoderContract, FirstUnitIsAnIdrWithParameterSets) {
 
 TEST_P(EncoderContract, BlackFirstFrameIsCodedToo) {
   Open(64, 64);
-  const HeapPlane plane(DRM_FORMAT_XRGB8888, 64, 64);
+  HeapPlane plane(DRM_FORMAT_XRGB8888, 64, 64);
   ASSERT_NE(Encode(plane), nullptr);
   const auto pictures = Judge();
   ASSERT_EQ(pictures.size(), 1u);
@@ -141,10 +216,12 @@ TEST_P(EncoderContract, BlackFirstFrameIsCodedToo) {
 }
 
 TEST_P(EncoderContract, UnchangedFrameGivesNoUnit) {
+  if (!finds_changes()) GTEST_SKIP() << "what a GPU coded by CABAC does not tell";
   Open(640, 480);
   HeapPlane plane(DRM_FORMAT_XRGB8888, 640, 480);
   PaintText(plane, 1);
   ASSERT_NE(Encode(plane), nullptr);
+  Settle(plane);
   for (int i = 0; i < 3; ++i) EXPECT_EQ(Encode(plane), nullptr);
   EXPECT_EQ(last_.changed_rows, 0u);
   // Another buffer with the same pixels shows the same picture.
@@ -158,17 +235,21 @@ TEST_P(EncoderContract, IdrComesOnDemandEvenIfNothingChanged) {
   HeapPlane plane(DRM_FORMAT_XRGB8888, 640, 480);
   PaintText(plane, 1);
   Encode(plane);
-  EXPECT_EQ(Encode(plane), nullptr);
+  if (finds_changes()) {
+    Settle(plane);
+    EXPECT_EQ(Encode(plane), nullptr);
+  }
   const auto unit = Encode(plane, true);
   ASSERT_NE(unit, nullptr);
   EXPECT_TRUE(unit->key_frame);
   EXPECT_TRUE(Contains(NalTypes(*unit), NalType::kSps));
   const auto pictures = Judge();
-  ASSERT_EQ(pictures.size(), 2u);
-  EXPECT_TRUE(pictures[1].key_frame);
-  EXPECT_GT(LumaPsnr(pictures[1], plane), 35);
+  ASSERT_EQ(pictures.size(), stream_.size());
+  EXPECT_TRUE(pictures.back().key_frame);
+  EXPECT_GT(LumaPsnr(pictures.back(), plane), 35);
   // A newcomer starts there.
-  EXPECT_TRUE(CheckStream({stream_[1]}, {.high_profile = profile() == H264Profile::kHigh}).ok());
+  EXPECT_TRUE(
+      CheckStream({stream_.back()}, {.high_profile = profile() == H264Profile::kHigh}).ok());
 }
 
 TEST_P(EncoderContract, NoOtherIdrIsEverMade) {
@@ -213,10 +294,14 @@ TEST_P(EncoderContract, SizesAreCroppedInTheStream) {
       EXPECT_EQ(picture.height_px, (size.height_px + 1) / 2 * 2);
     }
     const uint32_t corner = testing::RgbAt(pictures[1], size.width_px - 2, size.height_px - 2);
-    EXPECT_LE(ChannelDistance(corner, 0xffffff), 12) << std::hex << corner;
+    // What a GPU leaves beside the picture bleeds into the smallest ones.
+    EXPECT_LE(ChannelDistance(corner, 0xffffff), gpu() ? 24 : 12) << std::hex << corner;
     const uint32_t edge =
         testing::RgbAt(pictures[1], pictures[1].width_px - 1, pictures[1].height_px - 1);
-    EXPECT_LE(ChannelDistance(edge, 0xffffff), 12) << std::hex << edge;
+    // A GPU leaves the extra column or line, which no viewer shows, to chance.
+    if (!gpu()) {
+      EXPECT_LE(ChannelDistance(edge, 0xffffff), 12) << std::hex << edge;
+    }
   }
 }
 
@@ -246,8 +331,11 @@ TEST_P(EncoderContract, FormatMayChangeBetweenFrames) {
   HeapPlane third(DRM_FORMAT_XBGR8888, 320, 192);
   for (HeapPlane* plane : {&first, &second, &third}) {
     PaintPatches(*plane);
-    ASSERT_NE(Encode(*plane), nullptr);
+    // To a GPU it is the same picture again.
+    const bool coded = Encode(*plane) != nullptr;
+    ASSERT_TRUE(coded || gpu());
   }
+  ASSERT_FALSE(stream_.empty());
   for (const DecodedPicture& picture : Judge()) {
     const uint32_t color = testing::RgbAt(picture, 40, 40);
     EXPECT_LE(ChannelDistance(color, 0xff0000), 8) << std::hex << color;
@@ -282,12 +370,12 @@ TEST_P(EncoderContract, SmallChangeGivesSmallUnitAndOnlyThatChanges) {
     ASSERT_NE(unit, nullptr);
     EXPECT_LT(unit->bytes.size(), 1200u) << i;
     EXPECT_LT(unit->bytes.size() * 50, key_frame_bytes) << i;
-    EXPECT_LE(last_.changed_rows, 2u);
+    EXPECT_LE(last_.changed_rows, sees_changes() ? 2u : 45u);
   }
   const auto pictures = Judge();
   ASSERT_EQ(pictures.size(), 23u);
   // Far from the change nothing moved, with x264 not by a single code value.
-  const int moved_max = std::string(id()) == "x264" ? 0 : 2;
+  const int moved_max = std::string(id()) == "x264" ? 0 : gpu() ? 4 : 2;
   for (uint32_t y = 400; y < 720; ++y) {
     for (uint32_t x = 0; x < 1280; x += 3) {
       ASSERT_NEAR(pictures[2].y[y * 1280 + x], pictures.back().y[y * 1280 + x], moved_max)
@@ -451,7 +539,10 @@ TEST_P(EncoderContract, UnreadableMemoryIsFailedPreconditionThenIdr) {
   const auto unit = Encode(plane);
   ASSERT_NE(unit, nullptr);
   EXPECT_TRUE(unit->key_frame);
-  EXPECT_EQ(Encode(plane), nullptr);
+  if (finds_changes()) {
+    Settle(plane);
+    EXPECT_EQ(Encode(plane), nullptr);
+  }
 }
 
 TEST_P(EncoderContract, ShortMemoryIsFailedPrecondition) {
@@ -472,7 +563,7 @@ TEST_P(EncoderContract, MemoryOutOfReachIsSaidBeforeTheFormat) {
 
 TEST_P(EncoderContract, OtherFormatsAreUnimplementedByName) {
   Open(320, 240);
-  const HeapPlane yuv(DRM_FORMAT_YUYV, 320, 240);
+  HeapPlane yuv(DRM_FORMAT_YUYV, 320, 240);
   const auto format = encoder_->Encode(yuv.frame(), {}).status();
   EXPECT_EQ(format.code(), absl::StatusCode::kUnimplemented);
   EXPECT_NE(format.message().find("YUYV"), absl::string_view::npos) << format;
@@ -533,6 +624,7 @@ TEST_P(EncoderContract, DescriptionMatchesTheStream) {
 }
 
 TEST_P(EncoderContract, LargePicturesHaveTwoSlices) {
+  if (gpu()) GTEST_SKIP() << "GPUs code one slice: several are trouble with some";
   Open(640, 480);
   HeapPlane plane(DRM_FORMAT_XRGB8888, 640, 480);
   for (uint32_t i = 0; i < 2; ++i) {
@@ -550,9 +642,9 @@ TEST_P(EncoderContract, LargePicturesHaveTwoSlices) {
 // The libraries' own threads aren't instrumented, so that TSan would see races where there are
 // none.
 TEST_P(EncoderContract, FourThreadsGiveAGoodStreamToo) {
-  auto encoder =
-      MakeEncoder(id(), {.width_px = 640, .height_px = 480, .threads = 4, .profile = profile()},
-                  {.quantizer = 23, .bitrate_max_bps = kAmpleBps}, clock_);
+  EncoderParams params = Params(640, 480);
+  params.threads = 4;
+  auto encoder = MakeEncoder(id(), params, {.quantizer = 23, .bitrate_max_bps = kAmpleBps}, clock_);
   ASSERT_TRUE(encoder.ok()) << encoder.status();
   encoder_ = std::move(*encoder);
   HeapPlane plane(DRM_FORMAT_XRGB8888, 640, 480);
@@ -569,14 +661,29 @@ TEST_P(EncoderContract, FourThreadsGiveAGoodStreamToo) {
 
 std::string ParamName(const ::testing::TestParamInfo<EncoderContract::ParamType>& info) {
   const bool high = std::get<1>(info.param) == H264Profile::kHigh;
-  return std::string(std::get<0>(info.param)) + (high ? "_high" : "_baseline");
+  const Subject& subject = std::get<0>(info.param);
+  std::string name = subject.id;
+  if (subject.persona != nullptr) name += std::string("_") + subject.persona;
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name + (subject.imports ? "_import" : "") + (high ? "_high" : "_baseline");
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EncoderContract,
-                         ::testing::Combine(::testing::Values("x264", "openh264"),
+                         ::testing::Combine(::testing::Values(Subject{"x264"}, Subject{"openh264"}),
                                             ::testing::Values(H264Profile::kConstrainedBaseline,
                                                               H264Profile::kHigh)),
                          ParamName);
+#if PLANECAST_HAVE_VAAPI
+INSTANTIATE_TEST_SUITE_P(
+    VaApi, EncoderContract,
+    ::testing::Combine(::testing::Values(Subject{"vaapi", "ihd", true}, Subject{"vaapi", "ihd"},
+                                         Subject{"vaapi", "ihd-lp", true},
+                                         Subject{"vaapi", "radeonsi", true},
+                                         Subject{"vaapi", "radeonsi-old", true},
+                                         Subject{"vaapi", "minimal", true}),
+                       ::testing::Values(H264Profile::kConstrainedBaseline, H264Profile::kHigh)),
+    ParamName);
+#endif
 
 }  // namespace
 }  // namespace planecast
