@@ -3,6 +3,7 @@
 #include <drm_fourcc.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <unistd.h>
 #include <va/va_drm.h>
 
 #include <cstring>
@@ -16,9 +17,9 @@ namespace {
 // What libva has to say goes into our errors, not to the terminal.
 void Ignore(void* /*context*/, const char* /*message*/) {}
 
-absl::Status OpenError(const std::string& node, int negative_errno) {
-  const std::string what = absl::StrCat(node, ": ", std::strerror(-negative_errno));
-  if (negative_errno == -ENOENT || negative_errno == -ENXIO) {
+absl::Status OpenError(const std::string& node, int error) {
+  const std::string what = absl::StrCat(node, ": ", std::strerror(error));
+  if (error == ENOENT || error == ENXIO) {
     return absl::NotFoundError(absl::StrCat(what, "; this host has no such render node"));
   }
   return absl::PermissionDeniedError(
@@ -57,11 +58,9 @@ VaFormat VaFormatOf(uint32_t drm_fourcc) {
 }
 
 absl::StatusOr<std::shared_ptr<VaDisplay>> VaDisplay::Open(const std::string& render_node) {
-  Sys& sys = KernelSys();
-  const int fd = sys.Open(render_node.c_str(), O_RDWR);
-  if (fd < 0) return OpenError(render_node, fd);
-  Fd node(sys, fd);
-  VADisplay raw = vaGetDisplayDRM(fd);
+  NodeFd node(open(render_node.c_str(), O_RDWR | O_CLOEXEC));
+  if (node.get() < 0) return OpenError(render_node, errno);
+  VADisplay raw = vaGetDisplayDRM(node.get());
   if (raw == nullptr) {
     return absl::UnavailableError(absl::StrCat(render_node, " is no DRM render node"));
   }
@@ -83,6 +82,10 @@ absl::StatusOr<std::shared_ptr<VaDisplay>> VaDisplay::Open(const std::string& re
   // Without the call libva answers UNIMPLEMENTED before it looks at the buffer.
   display->has_sync_buffer_ = vaSyncBuffer(raw, VA_INVALID_ID, 0) != VA_STATUS_ERROR_UNIMPLEMENTED;
   return display;
+}
+
+NodeFd::~NodeFd() {
+  if (fd_ >= 0) close(fd_);
 }
 
 VaDisplay::~VaDisplay() {

@@ -6,12 +6,11 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "encoder/va_handle.h"
-#include "vfio/fd.h"
 
 namespace planecast {
 
@@ -25,6 +24,22 @@ inline constexpr VaFormat kVaNv12 = {VA_FOURCC_NV12, VA_RT_FORMAT_YUV420};
 /// The format for packed RGB of a DRM fourcc; fourcc 0 if VA has none.
 VaFormat VaFormatOf(uint32_t drm_fourcc);
 
+/// An open render node. Closes on destruction. Move-only.
+class NodeFd {
+ public:
+  explicit NodeFd(int fd) : fd_(fd) {}
+  NodeFd(NodeFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  NodeFd& operator=(NodeFd&&) = delete;
+  NodeFd(const NodeFd&) = delete;
+  NodeFd& operator=(const NodeFd&) = delete;
+  ~NodeFd();
+  /// Borrowed.
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
 /// A VADisplay. Each encoder has one of its own, so that a driver that hangs for one display blocks
 /// no other. Bound to one thread, but for the destructor.
 class VaDisplay {
@@ -34,7 +49,7 @@ class VaDisplay {
   static absl::StatusOr<std::shared_ptr<VaDisplay>> Open(const std::string& render_node);
 
   /// For Open alone.
-  VaDisplay(Fd node, VADisplay display) : node_(std::move(node)), display_(display) {}
+  VaDisplay(NodeFd node, VADisplay display) : node_(std::move(node)), display_(display) {}
   ~VaDisplay();
   VaDisplay(const VaDisplay&) = delete;
   VaDisplay& operator=(const VaDisplay&) = delete;
@@ -54,7 +69,8 @@ class VaDisplay {
                                           uint32_t height_px) const;
 
  private:
-  Fd node_;
+  /// Open for as long as the display is not terminated.
+  NodeFd node_;
   VADisplay display_;
   std::string vendor_;
   std::string version_;
