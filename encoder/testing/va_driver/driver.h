@@ -7,6 +7,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <cstdio>
@@ -37,7 +38,8 @@ class Worker {
 
   /// Returns the job's number, from 1. The job takes so much longer than its work.
   uint64_t Submit(std::function<void()> job, int delay_ms = 0);
-  /// From here on no job is ever done.
+  /// From here on no job is ever done. Who waits without a limit is told so after some seconds, as
+  /// by a kernel that resets its GPU.
   uint64_t SubmitHang();
   bool Done(uint64_t job) const;
   /// False if the time was not enough, or if the driver ends.
@@ -56,6 +58,7 @@ class Worker {
   uint64_t submitted_ = 0;
   uint64_t done_ = 0;
   bool hangs_ = false;
+  std::chrono::steady_clock::time_point reset_;
   bool ends_ = false;
   std::thread thread_;
 };

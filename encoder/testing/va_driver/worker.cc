@@ -4,6 +4,11 @@
 #include "encoder/testing/va_driver/driver.h"
 
 namespace planecast::sw_va {
+namespace {
+
+constexpr std::chrono::seconds kHangReset(3);
+
+}  // namespace
 
 Worker::Worker() : thread_([this] { Run(); }) {}
 
@@ -29,7 +34,9 @@ uint64_t Worker::Submit(std::function<void()> job, int delay_ms) {
 
 uint64_t Worker::SubmitHang() {
   const std::lock_guard lock(mutex_);
+  if (!hangs_) reset_ = std::chrono::steady_clock::now() + kHangReset;
   hangs_ = true;
+  changed_.notify_all();
   return ++submitted_;
 }
 
@@ -44,7 +51,13 @@ bool Worker::Wait(uint64_t job, std::optional<uint64_t> timeout_ns) {
   // Longer than this is for ever; a larger number would overflow the clock.
   constexpr uint64_t kForEverNs = 3'600'000'000'000;
   if (!timeout_ns.has_value() || *timeout_ns > kForEverNs) {
-    changed_.wait(lock, over);
+    while (!over()) {
+      if (!hangs_) {
+        changed_.wait(lock);
+      } else if (changed_.wait_until(lock, reset_) == std::cv_status::timeout) {
+        break;
+      }
+    }
   } else {
     changed_.wait_for(lock, std::chrono::nanoseconds(*timeout_ns), over);
   }
