@@ -1,6 +1,7 @@
 #include "tests/bench/peer_process.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -11,10 +12,16 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "vfio/fd.h"
 
 extern char** environ;
 
 namespace planecast::bench {
+namespace {
+
+constexpr int kPatienceMs = 3000;
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<PeerProcess>> PeerProcess::Start(
     const std::vector<std::string>& words) {
@@ -51,7 +58,11 @@ absl::StatusOr<std::unique_ptr<PeerProcess>> PeerProcess::Start(
 PeerProcess::~PeerProcess() {
   static_cast<void>(std::fclose(in_));
   static_cast<void>(std::fclose(out_));
-  kill(pid_, SIGKILL);
+  // An X server removes its lock and socket before it goes.
+  kill(pid_, SIGTERM);
+  const Fd process(KernelSys(), KernelSys().PidfdOpen(pid_));
+  pollfd ended{.fd = process.get(), .events = POLLIN, .revents = 0};
+  if (poll(&ended, 1, kPatienceMs) != 1) kill(pid_, SIGKILL);
   waitpid(pid_, nullptr, 0);
 }
 

@@ -14,7 +14,7 @@
 namespace planecast::bench {
 
 /// A child with pipes to its standard input and output; what it has to say on stderr is dropped.
-/// Killed and waited for when destroyed. Thread-compatible.
+/// Ended and waited for when destroyed. Thread-compatible.
 class PeerProcess {
  public:
   /// `words[0]` is looked up in PATH; UNAVAILABLE if it is not installed.

@@ -12,7 +12,7 @@ constexpr int kTextSpan = 96;
 /// Pictures are large: keep few.
 constexpr uint32_t kKeptEveryFrames = 23;
 constexpr size_t kKeptMax = 8;
-constexpr auto kPatience = std::chrono::seconds(10);
+constexpr auto kPatience = std::chrono::seconds(20);
 
 }  // namespace
 
@@ -68,9 +68,11 @@ double TextSsim(const Luma& reference, const Luma& picture) {
   return blocks == 0 ? 1 : sum / static_cast<double>(blocks);
 }
 
-bool Watcher::WaitForPicture() {
+bool Watcher::WaitForFrame(uint32_t frame) {
   std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, kPatience, [this] { return !seen_.frames.empty(); });
+  return changed_.wait_for(lock, kPatience, [&] {
+    return !seen_.frames.empty() && seen_.frames.rbegin()->first >= frame;
+  });
 }
 
 void Watcher::Begin() {

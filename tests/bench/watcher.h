@@ -29,8 +29,8 @@ double TextSsim(const Luma& reference, const Luma& picture);
 /// Collects what a client decoded. Thread-safe.
 class Watcher {
  public:
-  /// Waits until a picture came; false after 10 s.
-  bool WaitForPicture();
+  /// Waits until a picture came that shows this frame or a later one; false after 20 s.
+  bool WaitForFrame(uint32_t frame);
   /// From now on, forgetting what was before.
   void Begin();
   /// A picture was decoded that shows this frame. `luma` is called if it is to be kept.
