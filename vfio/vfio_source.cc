@@ -15,6 +15,7 @@
 #include "vfio/edid.h"
 #include "vfio/flip_events.h"
 #include "vfio/gfx_device.h"
+#include "vfio/line_sampler.h"
 #include "vfio/pacer.h"
 #include "vfio/region_planes.h"
 
@@ -30,10 +31,15 @@ constexpr int64_t kRetryMaxNs = 64'000'000;
 // Between looks at a plane that can't be used, and at one that is not there.
 constexpr int64_t kFailedRetryNs = 250'000'000;
 constexpr int64_t kEmptyRetryNs = 100'000'000;
-// Between looks at a guest that flips, in case that it also paints in place; with events, in case
-// that one was lost.
+// Between looks at a guest that flips, in case that it also paints in place.
 constexpr int64_t kFlippingLookNs = 100'000'000;
+// The same with events: first, and at most while nothing changes.
 constexpr int64_t kSafetyLookNs = 250'000'000;
+constexpr int64_t kSafetyLookMaxNs = 4'000'000'000;
+// Between two cheap checks that no event was lost, and that nothing was painted without one.
+constexpr int64_t kCheckNs = 250'000'000;
+// After a guest painted in place, safety looks stay frequent for so long: no event tells of it.
+constexpr int64_t kMayPaintAgainNs = 2'000'000'000;
 // How long a guest counts as one that paints in place.
 constexpr int64_t kPaintsInPlaceNs = 1'000'000'000;
 // How long events without a flip are believed after one that was found to be right.
@@ -93,6 +99,10 @@ class VfioPlaneSource : public PlaneSource {
     return is_watched_ && is_dmabuf() && !has_all_events && !is_gone_;
   }
 
+  bool is_checking() const {
+    return is_watched_ && events_ != nullptr && shows_frame_ && shown_ != nullptr && !is_gone_;
+  }
+
   void InitEdid();
   void InitFlipEvents(FlipEventChoice choice);
   void Degrade(absl::Status reason);
@@ -102,6 +112,7 @@ class VfioPlaneSource : public PlaneSource {
   bool AskForFlip(int64_t now_ns);
   bool AskForCursor();
   bool Probe(int64_t now_ns);
+  bool Check(int64_t now_ns);
   bool IsNews(const FlippedPlanes& planes, int64_t now_ns);
   void LookAtPrimary(int64_t now_ns, PlaneLook& look);
   void LookAtCursor(int64_t now_ns);
@@ -110,6 +121,7 @@ class VfioPlaneSource : public PlaneSource {
   void Transient(absl::Status problem, int64_t now_ns, PlaneLook& look);
   void Show(std::shared_ptr<const PlaneBuffer> buffer, int64_t now_ns, PlaneLook& look);
   void NoteAnswer(const Answer& answer, int64_t now_ns);
+  void NoteSafetyLook(bool found, int64_t now_ns);
   void SetNextLook(PlaneLook::Primary primary, int64_t now_ns);
 
   // First, so that it is closed last.
@@ -143,6 +155,11 @@ class VfioPlaneSource : public PlaneSource {
   Pacer look_pacer_;
   /// Earliest time of the next look that no flip asks for.
   int64_t look_not_before_ns_ = 0;
+  /// From one look that no event asks for to the next.
+  int64_t safety_look_ns_ = kSafetyLookNs;
+  /// Next check that needs no look.
+  int64_t check_ns_ = 0;
+  LineSampler sampler_;
   /// The last look shows a buffer that was shown before: did its pixels change since?
   bool awaits_report_ = false;
   int64_t look_last_ns_ = 0;
@@ -229,7 +246,15 @@ PlaneSource::Events VfioPlaneSource::HandleEvents(int64_t now_ns) {
     NoteProblems();
   }
   if (is_probing() && now_ns >= probe_pacer_.NextNs() && Probe(now_ns)) events.flipped = true;
+  if (is_checking() && now_ns >= check_ns_ && Check(now_ns)) events.flipped = true;
   return events;
+}
+
+// An event that was lost shows in the id, what is painted in place in some lines at least.
+bool VfioPlaneSource::Check(int64_t now_ns) {
+  check_ns_ = now_ns + kCheckNs;
+  const bool has_flipped = AskForFlip(now_ns);
+  return has_flipped || sampler_.HasChanged(*shown_);
 }
 
 Answer VfioPlaneSource::Query(uint32_t plane_type) {
@@ -298,7 +323,9 @@ int64_t VfioPlaneSource::NextLookNs() const {
 int64_t VfioPlaneSource::NextTimedWorkNs() const {
   if (is_gone_) return kNeverNs;
   const int64_t edid_ns = edid_.has_value() ? edid_->NextTimedWorkNs() : kNeverNs;
-  return is_probing() ? std::min(edid_ns, probe_pacer_.NextNs()) : edid_ns;
+  const int64_t check_ns = is_checking() ? check_ns_ : kNeverNs;
+  const int64_t probe_ns = is_probing() ? probe_pacer_.NextNs() : kNeverNs;
+  return std::min({edid_ns, check_ns, probe_ns});
 }
 
 PlaneLook VfioPlaneSource::Gone() const {
@@ -409,6 +436,7 @@ void VfioPlaneSource::Show(std::shared_ptr<const PlaneBuffer> buffer, int64_t no
     awaits_report_ = true;
     return;
   }
+  safety_look_ns_ = kSafetyLookNs;
   // The flip told what the look would have; look for painting in place later, unless it goes on.
   if (is_dmabuf() && now_ns - painted_in_place_ns_ > kPaintsInPlaceNs) {
     look_not_before_ns_ = now_ns + kFlippingLookNs;
@@ -429,7 +457,7 @@ void VfioPlaneSource::SetNextLook(PlaneLook::Primary primary, int64_t now_ns) {
     case PlaneLook::Primary::kFrame:
       look_not_before_ns_ =
           std::max(look_not_before_ns_,
-                   now_ns + (events_ != nullptr ? kSafetyLookNs : kLookPacing.window_step_ns));
+                   now_ns + (events_ != nullptr ? safety_look_ns_ : kLookPacing.window_step_ns));
       return;
     case PlaneLook::Primary::kTransient:
       look_not_before_ns_ = now_ns + retry_ns_;
@@ -450,9 +478,17 @@ void VfioPlaneSource::ReportContent(bool changed, int64_t now_ns) {
   if (!awaits_report_) return;
   awaits_report_ = false;
   look_pacer_.OnSample(changed, look_last_ns_);
+  NoteSafetyLook(changed, now_ns);
   if (!changed) return;
   painted_in_place_ns_ = now_ns;
   look_not_before_ns_ = look_last_ns_ + kLookPacing.window_step_ns;
+}
+
+void VfioPlaneSource::NoteSafetyLook(bool found, int64_t now_ns) {
+  const bool may_paint = now_ns - painted_in_place_ns_ <= kMayPaintAgainNs;
+  safety_look_ns_ =
+      found || may_paint ? kSafetyLookNs : std::min(2 * safety_look_ns_, kSafetyLookMaxNs);
+  if (events_ != nullptr) look_not_before_ns_ = look_last_ns_ + safety_look_ns_;
 }
 
 void VfioPlaneSource::SetWatched(bool watched, int64_t now_ns) {
@@ -468,6 +504,7 @@ void VfioPlaneSource::SetWatched(bool watched, int64_t now_ns) {
   retry_ns_ = kRetryMinNs;
   probe_pacer_.Restart(now_ns);
   look_pacer_.Restart(now_ns);
+  safety_look_ns_ = kSafetyLookNs;
   look_not_before_ns_ = now_ns;
   awaits_report_ = false;
 }

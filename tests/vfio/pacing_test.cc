@@ -109,12 +109,30 @@ TEST(PacingTest, EventsReplacePollingButForASafetyLook) {
   ASSERT_EQ(test.source().info().flip_regime, FlipRegime::kIrq);
   test.SetMode(320, 240, 2);
   Played idle = Play(test, 0, 11 * kSecondNs, /*flips=*/true);
-  EXPECT_LE(idle.looks, 45);
-  EXPECT_GE(idle.looks, 10);
+  EXPECT_LE(idle.looks, 6);
+  EXPECT_GE(idle.looks, 2);
   test.source().SetWatched(false, test.clock().NowNs());
   Played flipping = Play(test, kSecondNs / 60, 11 * kSecondNs, /*flips=*/true);
   EXPECT_GE(flipping.ages_ns.size(), 590u);
   EXPECT_EQ(flipping.AgeNs(1.0), 0) << "seen the moment it is signalled";
+}
+
+TEST(PacingTest, WhatIsPaintedWithoutAnEventIsFoundSoonAlsoAfterALongTime) {
+  TestSource test(FakeDeviceOptions{.profile = FakeProfile::kIdeal});
+  ASSERT_EQ(test.source().info().flip_regime, FlipRegime::kIrq);
+  test.SetMode(320, 240, 1);
+  Play(test, 0, 100 * kSecondNs, /*flips=*/false);
+  const int64_t painted_ns = test.clock().NowNs();
+  test.guest().PaintInPlace([](std::span<uint8_t> bytes, const PlaneLayout& layout) {
+    std::fill_n(bytes.begin() + 40 * layout.stride_bytes, 12 * layout.stride_bytes, 0x55);
+  });
+  bool found = false;
+  while (!found && test.clock().NowNs() < painted_ns + 2 * kSecondNs) {
+    test.clock().Set(std::min(test.source().NextTimedWorkNs(), test.source().NextLookNs()));
+    found = test.source().HandleEvents(test.clock().NowNs()).flipped;
+  }
+  EXPECT_TRUE(found);
+  EXPECT_LE(test.clock().NowNs() - painted_ns, 1501 * kMillisecondNs);
 }
 
 class VblankDialectTest : public testing::TestWithParam<FakeFlipDialect> {};
