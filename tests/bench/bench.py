@@ -18,7 +18,7 @@ import sys
 import time
 
 # In this order; each is NAME_bench in the folder of programs.
-PROGRAMS = ["pipeline", "fanout", "slots", "latency", "footprint", "peers", "micro"]
+PROGRAMS = ["pipeline", "fanout", "slots", "latency", "footprint", "va_path", "peers", "micro"]
 # Nothing may hang: the longest program takes about three minutes.
 PROGRAM_TIMEOUT_S = 400
 FIELDS = ("name", "value", "unit", "target", "met", "spread")

@@ -92,7 +92,7 @@ class TypingScene : public TextScene {
     }
     const Place place = PlaceAt(frame);
     for (int line = 0; line <= place.line; ++line) {
-      std::string text = LineText(static_cast<uint64_t>(1000 + line));
+      std::string text = LineText(1000 + static_cast<uint64_t>(line));
       if (line == place.line) text.resize(static_cast<size_t>(place.column));
       const SceneRect rect = LineRect(line);
       if (!painter.Touches(rect)) continue;

@@ -45,7 +45,7 @@ const uint8_t* Bytes(const std::vector<uint32_t>& pixels) {
 void CopyFrame(benchmark::State& state, const Size& size) {
   const std::vector<uint32_t> source = Noise(size, 1);
   std::vector<uint32_t> copy(source.size());
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     std::memcpy(copy.data(), source.data(), source.size() * sizeof(uint32_t));
     benchmark::ClobberMemory();
   }
@@ -58,7 +58,7 @@ void CompareFrame(benchmark::State& state, const Size& size, bool changed) {
   std::vector<uint8_t> changed_mbs(size.width_px / kMacroblockPx);
   const size_t stride_bytes = size_t{size.width_px} * sizeof(uint32_t);
   size_t turn = 0;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const uint8_t* source = Bytes(sources[++turn % 2]);
     for (uint32_t line = 0; line < size.height_px; line += kMacroblockPx) {
       benchmark::DoNotOptimize(
@@ -83,7 +83,7 @@ void ConvertFrame(benchmark::State& state, const Size& size) {
                           .v = samples.data() + luma + luma / 4,
                           .y_stride_bytes = size.width_px,
                           .uv_stride_bytes = size.width_px / 2};
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     ConvertToI420(PackedFormat::kXrgb8888,
                   {.data = Bytes(source),
                    .stride_bytes = size_t{size.width_px} * sizeof(uint32_t),
@@ -107,7 +107,7 @@ void EncodeEvent(benchmark::State& state) {
   GrpcEventCodec codec(wall);
   const auto unit = MakeUnit();
   uint64_t sequence = 0;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const StreamEventPtr event = MakeEvent(UnitEvent{++sequence, unit}, &codec);
     benchmark::DoNotOptimize(codec.Message(*event, "viewer"));
   }
@@ -126,7 +126,7 @@ void FanOut(benchmark::State& state, int viewers) {
   }
   const auto unit = MakeUnit();
   uint64_t sequence = 0;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const StreamEventPtr event = MakeEvent(UnitEvent{++sequence, unit}, nullptr);
     const int64_t now_ns = MonotonicClock().NowNs();
     for (const auto& viewer : all) viewer->OfferUnit(event, now_ns, true);
@@ -152,12 +152,25 @@ class Collector : public benchmark::BenchmarkReporter {
   std::vector<double> values;
 };
 
-using Benchmark = std::function<void(benchmark::State&)>;
+using Code = std::function<void(benchmark::State&)>;
 
-absl::Status Measure(Bench& bench, const Benchmark& code) {
+/// Runs a function.
+class CodeFixture : public benchmark::Fixture {
+ public:
+  explicit CodeFixture(Code code) : code_(std::move(code)) { SetName("case"); }
+
+ protected:
+  void BenchmarkCase(benchmark::State& state) override { code_(state); }
+
+ private:
+  const Code code_;
+};
+
+absl::Status Measure(Bench& bench, const Code& code) {
   benchmark::ClearRegisteredBenchmarks();
   const int rounds = bench.effort().rounds;
-  benchmark::RegisterBenchmark("case", code)
+  // The library owns what is registered.
+  benchmark::internal::RegisterBenchmarkInternal(std::make_unique<CodeFixture>(code).release())
       ->MinTime(0.3 * bench.effort().scale)
       ->Repetitions(std::max(rounds, 2));
   Collector collector;
@@ -174,7 +187,7 @@ int main(int argc, char** argv) {
   Bench bench(argc, argv);
   int no_arguments = 1;
   benchmark::Initialize(&no_arguments, argv);
-  const auto add = [&](const std::string& name, Benchmark code) {
+  const auto add = [&](const std::string& name, Code code) {
     bench.Case("micro." + name, [code = std::move(code)](Bench& b) { return Measure(b, code); });
   };
   for (const Size& size : kSizes) {

@@ -37,6 +37,7 @@ absl::StatusOr<std::unique_ptr<PeerProcess>> PeerProcess::Start(
   posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
   std::vector<std::string> copies = words;
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : copies) argv.push_back(word.data());
   argv.push_back(nullptr);
   pid_t pid = 0;

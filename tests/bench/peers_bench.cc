@@ -231,8 +231,9 @@ absl::StatusOr<Round> WatchFfmpeg(const Bench& bench, const std::string& scene,
                                       "-tune",       "zerolatency",
                                       "-pix_fmt",    "yuv420p"};
   command.insert(command.end(), rate.begin(), rate.end());
-  for (const char* word : {"-fps_mode", "passthrough", "-flush_packets", "1", "-f", "nut"})
+  for (const char* word : {"-fps_mode", "passthrough", "-flush_packets", "1", "-f", "nut"}) {
     command.emplace_back(word);
+  }
   command.push_back(absl::StrCat("tcp://127.0.0.1:", (*listener)->port()));
   auto ffmpeg = PeerProcess::Start(command);
   if (!ffmpeg.ok()) return ffmpeg.status();
@@ -279,6 +280,7 @@ using Field = double Round::*;
 
 std::vector<double> Values(const std::vector<Round>& rounds, Field field) {
   std::vector<double> values;
+  values.reserve(rounds.size());
   for (const Round& round : rounds) values.push_back(round.*field);
   return values;
 }

@@ -2,6 +2,7 @@
 
 #include <drm_fourcc.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -32,10 +33,21 @@ class OwnMemory final : public PlaneMemory {
   const std::vector<uint32_t> pixels_;
 };
 
-}  // namespace
+class DmabufMemory final : public PlaneMemory {
+ public:
+  explicit DmabufMemory(Fd fd) : fd_(std::move(fd)) {}
+  int dmabuf_fd() const override { return fd_.get(); }
+  absl::StatusOr<std::span<const uint8_t>> BeginCpuRead() override {
+    return absl::FailedPreconditionError("this memory can't be mapped");
+  }
+  void EndCpuRead() override {}
 
-std::shared_ptr<const PlaneBuffer> MakePlane(uint32_t width_px, uint32_t height_px,
-                                             std::vector<uint32_t> pixels) {
+ private:
+  const Fd fd_;
+};
+
+std::shared_ptr<const PlaneBuffer> MakeBuffer(uint32_t width_px, uint32_t height_px,
+                                              std::unique_ptr<PlaneMemory> memory) {
   // Serials of real buffers count up from 1; these are far from them.
   static std::atomic<uint64_t> next_serial = uint64_t{1} << 60;
   PlaneLayout layout;
@@ -44,14 +56,34 @@ std::shared_ptr<const PlaneBuffer> MakePlane(uint32_t width_px, uint32_t height_
   layout.height_px = height_px;
   layout.stride_bytes = width_px * static_cast<uint32_t>(sizeof(uint32_t));
   layout.size_bytes = uint64_t{layout.stride_bytes} * height_px;
-  return std::make_shared<PlaneBuffer>(next_serial++, layout,
-                                       std::make_unique<OwnMemory>(std::move(pixels)));
+  return std::make_shared<PlaneBuffer>(next_serial++, layout, std::move(memory));
+}
+
+}  // namespace
+
+std::shared_ptr<const PlaneBuffer> MakePlane(uint32_t width_px, uint32_t height_px,
+                                             std::vector<uint32_t> pixels) {
+  return MakeBuffer(width_px, height_px, std::make_unique<OwnMemory>(std::move(pixels)));
+}
+
+std::shared_ptr<const PlaneBuffer> MakeDmabufPlane(uint32_t width_px, uint32_t height_px,
+                                                   const std::vector<uint32_t>& pixels) {
+  Fd fd(KernelSys(), memfd_create("bench", MFD_CLOEXEC));
+  const size_t size_bytes = pixels.size() * sizeof(uint32_t);
+  size_t written = 0;
+  while (written < size_bytes) {
+    const auto* rest = reinterpret_cast<const uint8_t*>(pixels.data()) + written;
+    const ssize_t step = write(fd.get(), rest, size_bytes - written);
+    if (step <= 0) break;
+    written += static_cast<size_t>(step);
+  }
+  return MakeBuffer(width_px, height_px, std::make_unique<DmabufMemory>(std::move(fd)));
 }
 
 absl::StatusOr<std::shared_ptr<const FrameRing>> FrameRing::Paint(const std::string& scene_name,
                                                                   uint32_t width_px,
-                                                                  uint32_t height_px,
-                                                                  size_t count) {
+                                                                  uint32_t height_px, size_t count,
+                                                                  Memory memory) {
   auto scene = MakeBenchScene(scene_name, width_px, height_px, kFrameRateHz);
   if (!scene.ok()) return scene.status();
   const bool is_static = (*scene)->NextChange(1) == UINT64_MAX;
@@ -64,7 +96,8 @@ absl::StatusOr<std::shared_ptr<const FrameRing>> FrameRing::Paint(const std::str
                       .width_px = width_px,
                       .height_px = height_px,
                       .stride_px = width_px});
-    ring->buffers_.push_back(MakePlane(width_px, height_px, pixels));
+    ring->buffers_.push_back(memory == Memory::kOwn ? MakePlane(width_px, height_px, pixels)
+                                                    : MakeDmabufPlane(width_px, height_px, pixels));
   }
   return std::shared_ptr<const FrameRing>(std::move(ring));
 }

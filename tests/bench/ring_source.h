@@ -19,15 +19,26 @@ namespace planecast::bench {
 /// A plane in memory of its own, which holds these XRGB8888 pixels.
 std::shared_ptr<const PlaneBuffer> MakePlane(uint32_t width_px, uint32_t height_px,
                                              std::vector<uint32_t> pixels);
+/// The same in a memfd, which the CPU may not read.
+std::shared_ptr<const PlaneBuffer> MakeDmabufPlane(uint32_t width_px, uint32_t height_px,
+                                                   const std::vector<uint32_t>& pixels);
 
 /// Consecutive pictures of a scene in memory of their own, played forth and back so that each
 /// differs from the one before as the scene makes them differ. Immutable.
 class FrameRing {
  public:
+  enum class Memory {
+    /// Only the CPU can read it.
+    kOwn,
+    /// A memfd, which the software VA driver takes for a dma-buf; the CPU may not read it.
+    kDmabuf,
+  };
+
   /// As MakeBenchScene. Begins five seconds into the scene, when the desktop's window is dragged.
   static absl::StatusOr<std::shared_ptr<const FrameRing>> Paint(const std::string& scene,
                                                                 uint32_t width_px,
-                                                                uint32_t height_px, size_t count);
+                                                                uint32_t height_px, size_t count,
+                                                                Memory memory = Memory::kOwn);
 
   /// Play forth and back once takes so many.
   size_t period() const { return buffers_.size() == 1 ? 1 : 2 * (buffers_.size() - 1); }

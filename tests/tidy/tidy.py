@@ -28,7 +28,7 @@ MAY_NAME_GRPC = ("service/", "clients/", "tests/service/", "tests/clients/", "te
 MAY_NOT_NAME_GRPC = ("service/core/",)
 MAY_CALL_KERNEL = ("vfio/sys.cc", "encoder/testing/va_driver/", "tests/vm/")
 MAY_NAME_IOCTL = ("vfio/", "tests/vfio/", "tests/vm/", "tests/fuzz/", "tests/e2e/")
-MAY_NAME_VA = ("encoder/va", "encoder/testing/", "tests/encoder/va")
+MAY_NAME_VA = ("encoder/va", "encoder/testing/", "tests/encoder/va", "tests/bench/va_")
 
 # Pattern, why, and the paths where it may stand all the same.
 BANNED = [
