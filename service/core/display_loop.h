@@ -124,8 +124,17 @@ class DisplayLoop {
   void MoveDown(size_t index, int64_t now_ns);
   /// Members that would do as well in the rendition before this one go there.
   void MoveUp(size_t index, int64_t now_ns);
-  bool CanFollow(const Member& member, size_t index, int64_t now_ns) const;
-  bool CouldJoin(const Member& member, size_t index, int64_t now_ns) const;
+  /// What the members of a rendition ask for, and what their links take, at most.
+  struct Best {
+    int64_t asked_bps = 0;
+    int asked_hz = 0;
+    int64_t link_bps = 0;
+    /// One of them gets all units.
+    bool does_well = false;
+  };
+  Best BestOf(const Rendition& rendition) const;
+  bool CanFollow(const Member& member, const Best& best, size_t index, int64_t now_ns) const;
+  bool CouldJoin(const Member& member, size_t index, const Best& best, int64_t now_ns) const;
   void Move(size_t from, size_t member, size_t to, int64_t now_ns);
   /// What a viewer said that it takes, and what its link takes at most.
   int64_t AskedBps(const Member& member) const;

@@ -66,29 +66,38 @@ void DisplayLoop::AssignRenditions(int64_t now_ns) {
   DropEmptyRenditions();
 }
 
-bool DisplayLoop::CanFollow(const Member& member, size_t index, int64_t now_ns) const {
-  const Rendition& rendition = *renditions_[index];
+DisplayLoop::Best DisplayLoop::BestOf(const Rendition& rendition) const {
+  Best best;
+  for (const Member& member : rendition.members()) {
+    best.asked_bps = std::max(best.asked_bps, AskedBps(member));
+    best.asked_hz = std::max(best.asked_hz, AskedHz(member));
+    best.link_bps = std::max(best.link_bps, LinkBps(member));
+    best.does_well = best.does_well || DoesWell(member);
+  }
+  return best;
+}
+
+bool DisplayLoop::CanFollow(const Member& member, const Best& best, size_t index,
+                            int64_t now_ns) const {
+  if (!Follows(AskedBps(member), best.asked_bps, index)) return false;
+  if (!Follows(AskedHz(member), best.asked_hz, index)) return false;
   const Viewer::Wants& wants = member.wants;
+  // Its key frame would be a large picture to all the others.
+  if (wants.resync_key_frame && best.does_well) return false;
   // What is known of a link before the first unit comes from an earlier connection.
   const bool news = wants.link_congested_ns > member.moved_ns &&
                     now_ns - wants.link_congested_ns < kCongestionNewsNs;
   const bool congested = news || (!member.greeted && wants.link_rate_max_bps > 0);
-  return std::all_of(rendition.members().begin(), rendition.members().end(),
-                     [&](const Member& other) {
-                       if (!Follows(AskedBps(member), AskedBps(other), index)) return false;
-                       if (!Follows(AskedHz(member), AskedHz(other), index)) return false;
-                       // Its key frame would be a large picture to all the others.
-                       if (wants.resync_key_frame && DoesWell(other)) return false;
-                       return !congested || Follows(LinkBps(member), LinkBps(other), index);
-                     });
+  return !congested || Follows(LinkBps(member), best.link_bps, index);
 }
 
 void DisplayLoop::MoveDown(size_t index, int64_t now_ns) {
   const std::vector<Member>& members = renditions_[index]->members();
   if (members.size() < 2) return;
   if (index + 1 == renditions_.size() && now_ns < split_min_ns_) return;
+  const Best best = BestOf(*renditions_[index]);
   for (size_t i = members.size(); i-- > 0;) {
-    if (CanFollow(members[i], index, now_ns)) continue;
+    if (CanFollow(members[i], best, index, now_ns)) continue;
     if (index + 1 == renditions_.size()) {
       renditions_.push_back(std::make_unique<Rendition>(options_, counters_));
     }
@@ -101,28 +110,26 @@ void DisplayLoop::MoveDown(size_t index, int64_t now_ns) {
   }
 }
 
-bool DisplayLoop::CouldJoin(const Member& member, size_t index, int64_t now_ns) const {
-  const Rendition& rendition = *renditions_[index];
+bool DisplayLoop::CouldJoin(const Member& member, size_t index, const Best& best,
+                            int64_t now_ns) const {
   const Viewer::Wants& wants = member.wants;
   if (!DoesWell(member) || !wants.ready) return false;
   const int64_t since_ns = std::max(member.moved_ns, wants.link_congested_ns);
-  for (const Member& other : rendition.members()) {
-    if (!Follows(AskedBps(member), AskedBps(other), index)) return false;
-    if (!Follows(AskedHz(member), AskedHz(other), index)) return false;
-  }
+  if (now_ns - since_ns < std::max(member.move_up_wait_ns, kMoveUpWaitMinNs)) return false;
+  if (!Follows(AskedBps(member), best.asked_bps, index)) return false;
+  if (!Follows(AskedHz(member), best.asked_hz, index)) return false;
   // Its link takes what the others get, or what they have been getting lately.
+  const Rendition& rendition = *renditions_[index];
   const int64_t link_bps = LinkBps(member);
-  if (!Follows(link_bps, rendition.rate().bitrate_max_bps, index) &&
-      !Follows(link_bps, rendition.busy_bps(), 0)) {
-    return false;
-  }
-  return now_ns - since_ns >= std::max(member.move_up_wait_ns, kMoveUpWaitMinNs);
+  return Follows(link_bps, rendition.rate().bitrate_max_bps, index) ||
+         Follows(link_bps, rendition.busy_bps(), 0);
 }
 
 void DisplayLoop::MoveUp(size_t index, int64_t now_ns) {
   const std::vector<Member>& members = renditions_[index]->members();
+  const Best best = BestOf(*renditions_[index - 1]);
   for (size_t i = members.size(); i-- > 0;) {
-    if (!CouldJoin(members[i], index - 1, now_ns)) continue;
+    if (!CouldJoin(members[i], index - 1, best, now_ns)) continue;
     ++counters_.moves_up;
     Move(index, i, index - 1, now_ns);
     renditions_[index - 1]->members().back().moved_up_ns = now_ns;
@@ -147,10 +154,7 @@ void DisplayLoop::Move(size_t from, size_t member, size_t to, int64_t now_ns) {
 void DisplayLoop::LimitRenditions(int64_t now_ns) {
   for (size_t i = 0; i < renditions_.size(); ++i) {
     Rendition& rendition = *renditions_[i];
-    int64_t best_bps = 0;
-    for (const Member& member : rendition.members()) {
-      best_bps = std::max(best_bps, LinkBps(member));
-    }
+    const int64_t best_bps = BestOf(rendition).link_bps;
     RateParams rate = options_.rate;
     int64_t asked_bps = rate.bitrate_max_bps;
     int frame_rate_hz = options_.frame_rate_max_hz;
