@@ -32,9 +32,9 @@ struct StreamOptions {
   /// Frames per second, 0 for no limit, at most 240.
   int frame_rate_max_hz = 0;
   AcknowledgeMode acknowledge = AcknowledgeMode::kOnReturn;
-  /// Tries again when the connection breaks, as the same viewer and with a growing wait; a Goodbye's
-  /// own wait is honoured.
-  /// What trying again can't mend (no such display, no permission) ends the stream all the same.
+  /// Tries again when the connection breaks, as the same viewer and with a growing wait; a
+  /// Goodbye's own wait is honoured. What trying again can't mend (no such display, no permission)
+  /// ends the stream all the same.
   bool reconnect = true;
   /// The first wait before another try.
   std::chrono::milliseconds backoff_min{200};
