@@ -116,10 +116,8 @@ TEST_F(DisplayRenditionsTest, TwoSlowViewersShareOne) {
 }
 
 TEST_F(DisplayRenditionsTest, ThereAreNeverMoreThanThree) {
-  std::vector<Link> links;
-  for (const int64_t rate_bps : {100'000'000, 12'000'000, 4'000'000, 1'200'000, 400'000}) {
-    links.push_back(Join(rate_bps));
-  }
+  std::vector<Link> links = {Join(100'000'000), Join(12'000'000), Join(4'000'000), Join(1'200'000),
+                             Join(400'000)};
   std::vector<Link*> all;
   for (Link& link : links) all.push_back(&link);
   h_.encoder->unit_bytes = 30'000;
