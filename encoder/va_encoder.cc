@@ -278,6 +278,7 @@ absl::StatusOr<EncodeResult> VaEncoder::TryEncode(const Frame& frame,
     if (driver_rate() && coded->quantizer != 0) last_quantizer_ = coded->quantizer;
     (*unit)->quantizer = last_quantizer_;
     (*unit)->refinement = refine;
+    (*unit)->sharp = last_quantizer_ <= rate_.sharp_quantizer;
     result.unit = *std::move(unit);
     proven_ = true;
   }

@@ -161,8 +161,12 @@ void CheckDisplays(const Node& node, const ServerConfig& config) {
 }
 
 void CheckEncoder(const Node& node, const EncoderConfig& encoder) {
-  if (encoder.id() != "auto" && encoder.id() != "x264" && encoder.id() != "openh264") {
-    node.Add("id", "is unknown; use auto, x264 or openh264");
+  if (encoder.id() != "auto" && encoder.id() != "vaapi" && encoder.id() != "x264" &&
+      encoder.id() != "openh264") {
+    node.Add("id", "is unknown; use auto, vaapi, x264 or openh264");
+  }
+  if (!encoder.render_node().empty() && encoder.render_node()[0] != '/') {
+    node.Add("render_node", "is no absolute path");
   }
   if (encoder.profile() != "constrained-baseline" && encoder.profile() != "high") {
     node.Add("profile", "is unknown; use constrained-baseline or high");
@@ -230,6 +234,8 @@ std::optional<TlsConfig> FirstTls(const ServerConfig& config) {
 
 void ApplyFlags(const Flags& flags, ServerConfig& config) {
   if (flags.socket_path.has_value()) config.set_socket_path(*flags.socket_path);
+  if (flags.encoder.has_value()) config.mutable_encoder()->set_id(*flags.encoder);
+  if (flags.render_node.has_value()) config.mutable_encoder()->set_render_node(*flags.render_node);
   if (flags.insecure) {
     for (Listener& listener : *config.mutable_listeners()) {
       if (!listener.has_tls()) listener.set_allow_plain_text_off_loopback(true);

@@ -21,6 +21,7 @@
 #include "service/grpc_viewer_service.h"
 #include "service/hand_over.h"
 #include "service/proto_convert.h"
+#include "service/render_node.h"
 #include "service/retrying_source.h"
 #include "service/source_factory.h"
 #include "service/state_log.h"
@@ -86,11 +87,12 @@ class Daemon::Impl {
     if (!socket_lock.ok()) return socket_lock.status();
     socket_lock_ = *std::move(socket_lock);
     if (auto status = StartHandOver(); !status.ok()) return status;
-    const EncoderCatalog catalog = EncoderCatalog::Probe({});
+    const EncoderCatalog catalog = EncoderCatalog::Probe({.render_nodes = NamedRenderNodes()});
+    TellEncoders(catalog);
     registry_ = std::make_unique<Registry>(MakeRegistryOptions(catalog));
     host_service_ = std::make_unique<GrpcHostService>(GrpcHostService::Options{
         config_.limits().displays_max(), config_.limits().viewers_per_display_max(),
-        hand_over_ != nullptr, catalog.encoders()});
+        hand_over_ != nullptr, catalog.encoders(), catalog.render_nodes()});
     display_service_ = std::make_unique<GrpcDisplayService>(*registry_, wall_, log_);
     viewer_service_ = std::make_unique<GrpcViewerService>(*registry_, codec_, log_, *parts_.clock);
     AttachConfigured();
@@ -125,6 +127,27 @@ class Daemon::Impl {
     return absl::OkStatus();
   }
 
+  /// Those that the config names, each once.
+  std::vector<std::string> NamedRenderNodes() const {
+    std::vector<std::string> nodes;
+    const auto add = [&nodes](const std::string& node) {
+      if (!node.empty() && std::find(nodes.begin(), nodes.end(), node) == nodes.end()) {
+        nodes.push_back(node);
+      }
+    };
+    add(config_.encoder().render_node());
+    for (const ConfiguredDisplay& display : config_.displays()) add(display.source().render_node());
+    return nodes;
+  }
+
+  void TellEncoders(const EncoderCatalog& catalog) {
+    for (const RenderNode& node : catalog.render_nodes()) {
+      log_.Info("",
+                absl::StrCat(node.path, ": ", node.driver,
+                             node.available ? ", can encode" : ", can't encode: ", node.reason));
+    }
+  }
+
   RegistryOptions MakeRegistryOptions(const EncoderCatalog& catalog) {
     const config::v1::EncoderConfig& wish = config_.encoder();
     RegistryOptions options;
@@ -139,6 +162,15 @@ class Daemon::Impl {
         wish.profile() == "high" ? H264Profile::kHigh : H264Profile::kConstrainedBaseline;
     options.display.rate = {wish.quantizer(), wish.bitrate_max_bps()};
     options.display.make_encoder = parts_.make_encoder;
+    const bool gpu_wanted = wish.id() == "vaapi" || wish.id() == "auto";
+    const bool gpu_works = !catalog.encoders().empty() && catalog.encoders()[0].hardware &&
+                           catalog.encoders()[0].available;
+    options.display.encoder_reads_by_cpu = !gpu_wanted || !gpu_works;
+    options.display.software_fallback = wish.id() == "auto";
+    options.display.render_node_of = [fallback = wish.render_node()](const DisplaySpec& spec) {
+      const std::string node = FindRenderNode(spec);
+      return node.empty() ? fallback : node;
+    };
     if (options.display.make_encoder == nullptr) {
       options.display.make_encoder = MakeEncoderFactory(wish.id(), catalog, *parts_.clock);
     }

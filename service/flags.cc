@@ -31,6 +31,10 @@ absl::StatusOr<bool> ApplyValue(std::string_view name, std::string value, Flags&
       return WrongValue(name, value, address.status());
     }
     flags.listen.push_back(std::move(value));
+  } else if (name == "--encoder") {
+    flags.encoder = std::move(value);
+  } else if (name == "--render-node") {
+    flags.render_node = std::move(value);
   } else if (name == "--log-level") {
     auto level = ParseLogLevel(value);
     if (!level.ok()) return WrongValue(name, value, level.status());
@@ -42,7 +46,8 @@ absl::StatusOr<bool> ApplyValue(std::string_view name, std::string value, Flags&
 }
 
 bool TakesValue(std::string_view name) {
-  return name == "--config" || name == "--socket" || name == "--listen" || name == "--log-level";
+  return name == "--config" || name == "--socket" || name == "--listen" || name == "--encoder" ||
+         name == "--render-node" || name == "--log-level";
 }
 
 /// Applies one flag without a value. False if there is no such flag.
@@ -90,7 +95,7 @@ std::string FlagsHelp() {
   return R"(planecastd: streams the displays of virtual GPUs
 
 Usage: planecastd [--config FILE] [--socket PATH] [--listen HOST:PORT]... [--insecure]
-                  [--log-level LEVEL]
+                  [--encoder ID] [--render-node PATH] [--log-level LEVEL]
 
   --config FILE       Textproto of planecast.config.v1.ServerConfig. Default: no file, all defaults.
   --socket PATH       Unix socket of the operators' API; only its owner may connect.
@@ -100,6 +105,8 @@ Usage: planecastd [--config FILE] [--socket PATH] [--listen HOST:PORT]... [--ins
                       listener that names some; without any, only a loopback address is accepted.
   --insecure          Plain text on every --listen address and on configured addresses without TLS,
                       also off loopback. Anyone on that network can see and control the displays.
+  --encoder ID        auto (default: the GPU if it can, else software), vaapi, x264 or openh264.
+  --render-node PATH  The GPU to encode on, for displays whose vGPU's host is not known.
   --log-level LEVEL   error, warning, info (default) or debug.
   --help, --version   Say this, or the version, and exit.
 

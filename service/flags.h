@@ -17,6 +17,9 @@ struct Flags {
   std::optional<std::string> socket_path;
   /// HOST:PORT each.
   std::vector<std::string> listen;
+  /// An encoder's id, checked with the config.
+  std::optional<std::string> encoder;
+  std::optional<std::string> render_node;
   bool insecure = false;
   LogLevel log_level = LogLevel::kInfo;
   bool help = false;

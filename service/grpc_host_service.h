@@ -17,6 +17,7 @@ class GrpcHostService final : public v1::HostService::CallbackService {
     bool hand_over = false;
     /// What the catalog's probe said at start: a probe encodes, so it is not for a request.
     std::vector<EncoderCapability> encoders;
+    std::vector<RenderNode> render_nodes;
   };
   explicit GrpcHostService(Options options) : options_(std::move(options)) {}
 

@@ -156,6 +156,7 @@ void Fill(const UnitEvent& event, v1::AccessUnit& out) {
   out.set_encoded_time_ns(event.unit->encoded_time_ns);
   out.set_pixel_path(ToProto(event.unit->pixel_path));
   out.set_quantizer(event.unit->quantizer);
+  out.set_pixel_path_reason(event.unit->pixel_path_reason);
   out.set_refinement(event.unit->refinement);
   out.set_sharp(event.unit->sharp);
 }
@@ -201,6 +202,7 @@ absl::StatusOr<DisplaySpec> ToSpec(const v1::DisplaySource& source) {
   DisplaySpec spec;
   spec.dialect = ToDialect(source.dialect());
   spec.flip_events = ToFlipEvents(source.flip_events());
+  spec.render_node = source.render_node();
   switch (source.device_case()) {
     case v1::DisplaySource::kFake: {
       const v1::FakeDevice& fake = source.fake();
@@ -230,6 +232,7 @@ v1::DisplaySource ToProto(const DisplaySpec& spec) {
   v1::DisplaySource source;
   source.set_dialect(ToProto(spec.dialect));
   source.set_flip_events(ToProto(spec.flip_events));
+  source.set_render_node(spec.render_node);
   std::visit(Overloaded{
                  [&](const FakeSpec& fake) {
                    v1::FakeDevice& out = *source.mutable_fake();
@@ -317,6 +320,9 @@ v1::Display ToProto(const DisplaySnapshot& snapshot, const WallClock& wall) {
   }
   display.set_mode_settable(snapshot.mode_settable);
   display.set_degraded_reason(snapshot.degraded_reason);
+  display.set_encoder_detail(snapshot.encoder_detail);
+  if (snapshot.pixel_path.has_value()) display.set_pixel_path(ToProto(*snapshot.pixel_path));
+  display.set_pixel_path_reason(snapshot.pixel_path_reason);
   return display;
 }
 

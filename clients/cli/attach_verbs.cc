@@ -71,6 +71,7 @@ absl::Status ReadVmm(const Args& args, v1::VmmDevice& device) {
 }
 
 absl::Status ReadDialect(const Args& args, v1::DisplaySource& source) {
+  source.set_render_node(args.Get("render-node", ""));
   const std::string dialect = args.Get("dialect", "final");
   if (dialect == "v15") {
     source.set_dialect(v1::DisplaySource::DIALECT_V15);
@@ -243,7 +244,10 @@ const Verb& AttachVerb() {
                       {.name = "flip-events",
                        .value = "E",
                        .help = "auto (default), none, or eventfd-ioctl for kernels with that draft",
-                       .choices = "auto none eventfd-ioctl"}},
+                       .choices = "auto none eventfd-ioctl"},
+                      {.name = "render-node",
+                       .value = "PATH",
+                       .help = "the GPU to encode on (default: the one that hosts the vGPU)"}},
                  .examples = {{"planecast attach demo --fake ideal:desktop",
                                "a fake desktop, no hardware needed"},
                               {"planecast attach big --fake ideal:video --size 1920x1080 --rate 30",

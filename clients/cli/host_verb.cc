@@ -1,5 +1,6 @@
 // `planecast host`: what the server and its machine can do.
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "clients/cli/format.h"
 #include "clients/cli/verbs.h"
@@ -9,6 +10,38 @@ namespace {
 
 std::string FormatAvailable(bool available, const std::string& reason) {
   return available ? "yes" : absl::StrCat("no: ", reason);
+}
+
+/// What each GPU claims, and what came of trying it.
+void PrintRenderNodes(const Context& context, const v1::GetHostInfoResponse& host) {
+  for (const v1::RenderNodeInfo& node : host.render_nodes()) {
+    context.out() << "\n"
+                  << node.path() << ": "
+                  << (node.driver().empty() ? "no VA driver" : node.driver());
+    if (!node.va_version().empty()) context.out() << ", VA-API " << node.va_version();
+    context.out() << "\n";
+    if (!node.available()) context.out() << "can't encode: " << node.reason() << "\n";
+    if (node.entrypoints().empty()) continue;
+    std::vector<std::vector<std::string>> entrypoints = {{"PROFILE", "ENTRYPOINT", "RATE CONTROL",
+                                                          "PACKED HEADERS", "LARGEST", "REFERENCES",
+                                                          "SLICES"}};
+    for (const v1::GpuEntrypoint& one : node.entrypoints()) {
+      const std::string packed = absl::StrJoin(one.packed_headers(), ",");
+      entrypoints.push_back({one.profile(), one.name(), absl::StrJoin(one.rate_controls(), ","),
+                             packed.empty() ? "-" : packed,
+                             absl::StrCat(one.width_max_px(), "x", one.height_max_px()),
+                             absl::StrCat(one.references_max()), absl::StrCat(one.slices_max())});
+    }
+    std::vector<std::vector<std::string>> probes = {
+        {"PROBE", "ENTRYPOINT", "RATE CONTROL", "RESULT"}};
+    for (const v1::GpuProbe& probe : node.probes()) {
+      probes.push_back({probe.profile(), probe.entrypoint(), probe.rate_control(),
+                        probe.ok() ? absl::StrFormat("works, %.1f ms",
+                                                     static_cast<double>(probe.duration_ns()) / 1e6)
+                                   : probe.reason()});
+    }
+    context.out() << FormatTable(entrypoints) << FormatTable(probes);
+  }
 }
 
 void PrintHost(const Context& context, const Client& client, const v1::GetHostInfoResponse& host) {
@@ -31,6 +64,7 @@ void PrintHost(const Context& context, const Client& client, const v1::GetHostIn
                 << FormatTable(encoders) << "\nLimits: " << limits.displays_max() << " displays, "
                 << limits.viewers_per_display_max() << " viewers of each, planes up to "
                 << limits.width_max_px() << "x" << limits.height_max_px() << "\n";
+  PrintRenderNodes(context, host);
 }
 
 int RunHost(const Context& context) {
@@ -52,7 +86,7 @@ int RunHost(const Context& context) {
 const Verb& HostVerb() {
   static const Verb verb = {
       .syntax = {.name = "host",
-                 .summary = "Show the server's version, plane sources, encoders and limits",
+                 .summary = "Show the server's version, plane sources, encoders, GPUs and limits",
                  .examples = {{"planecast host", "what can this machine do?"},
                               {"planecast host -o json --server vmhost:7443 --tls-ca ca.pem",
                                "the same of a remote server, for a program"}}},

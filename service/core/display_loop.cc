@@ -26,7 +26,8 @@ DisplayLoop::DisplayLoop(DisplaySnapshot identity, std::unique_ptr<PlaneSource> 
       publish_(std::move(publish)),
       source_(std::move(source)),
       snapshot_(std::move(identity)) {
-  renditions_.push_back(std::make_unique<Rendition>(options_, counters_));
+  if (options_.render_node_of) render_node_ = options_.render_node_of(snapshot_.spec);
+  renditions_.push_back(std::make_unique<Rendition>(options_, render_node_, counters_));
   snapshot_.attach_time_ns = clock_.NowNs();
   plane_state_.reason = "The device is being opened and probed.";
   plane_state_.since_ns = snapshot_.attach_time_ns;
@@ -220,7 +221,11 @@ void DisplayLoop::UpdateSnapshot() {
     const PlaneSourceInfo& info = source_->info();
     snapshot_.flip_regime = info.flip_regime;
     snapshot_.mode_settable = info.mode_settable;
+    const std::string encoder = renditions_.front()->DegradedReason();
     snapshot_.degraded_reason = info.degraded_reason;
+    if (!encoder.empty()) {
+      absl::StrAppend(&snapshot_.degraded_reason, info.degraded_reason.empty() ? "" : " ", encoder);
+    }
   } else {
     snapshot_.mode_settable = false;
   }

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "encoder/encoder.h"
 #include "encoder/pixels.h"
+#include "service/core/display_state.h"
 #include "service/core/stream_event.h"
 #include "vfio/clock.h"
 
@@ -29,6 +30,10 @@ struct DisplayOptions {
   /// The encoder reads by CPU: a plane without CPU path is then IMPORT_FAILED even before anybody
   /// watches.
   bool encoder_reads_by_cpu = true;
+  /// Software may take over from a GPU that fails.
+  bool software_fallback = true;
+  /// The render node for a display's encoders, or empty for any; null means any.
+  std::function<std::string(const DisplaySpec&)> render_node_of;
   int encoder_threads = 1;
   H264Profile profile = H264Profile::kConstrainedBaseline;
   /// The bitrate is the cap; viewers may lower it.

@@ -99,7 +99,7 @@ void DisplayLoop::MoveDown(size_t index, int64_t now_ns) {
   for (size_t i = members.size(); i-- > 0;) {
     if (CanFollow(members[i], best, index, now_ns)) continue;
     if (index + 1 == renditions_.size()) {
-      renditions_.push_back(std::make_unique<Rendition>(options_, counters_));
+      renditions_.push_back(std::make_unique<Rendition>(options_, render_node_, counters_));
     }
     ++counters_.moves_down;
     Move(index, i, index + 1, now_ns);
@@ -204,7 +204,11 @@ void DisplayLoop::EncodeRenditions(bool new_frame, int64_t now_ns) {
     changed = changed || *result;
     if (rendition != renditions_.front()) continue;
     encode_state_.reset();
-    if (rendition->coded()) snapshot_.encoder = rendition->encoder_name();
+    if (!rendition->coded()) continue;
+    snapshot_.encoder = rendition->encoder_name();
+    snapshot_.encoder_detail = rendition->encoder().detail;
+    snapshot_.pixel_path = rendition->pixel_path();
+    snapshot_.pixel_path_reason = rendition->pixel_path_reason();
   }
   if (encoded) source_->ReportContent(changed, now_ns);
   if (renditions_.front()->problem().has_value()) encode_state_ = renditions_.front()->problem();

@@ -10,6 +10,7 @@
 #include <variant>
 
 #include "absl/status/status.h"
+#include "encoder/access_unit.h"
 #include "vfio/plane_source.h"
 #include "vfio/vfio_source.h"
 
@@ -98,6 +99,8 @@ struct DisplaySpec {
   std::variant<FakeSpec, GroupSpec, CdevSpec, VmmSpec, HandedOverSpec> device;
   AbiDialect dialect = AbiDialect::kFinal;
   FlipEventChoice flip_events = FlipEventChoice::kAuto;
+  /// The GPU to encode on; empty: the one that hosts the vGPU, if that is known, else any.
+  std::string render_node = {};
   friend bool operator==(const DisplaySpec&, const DisplaySpec&) = default;
 };
 
@@ -123,6 +126,11 @@ struct DisplaySnapshot {
   std::optional<FlipRegime> flip_regime;
   /// "x264"; empty until it first encoded.
   std::string encoder;
+  /// For a person: library and version, or driver, entrypoint and rate control.
+  std::string encoder_detail;
+  /// How the last unit's pixels travelled, and why not better.
+  std::optional<PixelPath> pixel_path;
+  std::string pixel_path_reason;
   int viewer_count = 0;
   bool configured = false;
   int64_t attach_time_ns = 0;

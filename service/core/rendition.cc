@@ -19,6 +19,13 @@ bool RefusesFrame(const absl::Status& error) {
          error.code() == absl::StatusCode::kFailedPrecondition;
 }
 
+/// What software says of a frame that the GPU refused before, with what the GPU said.
+absl::Status BothReasons(const absl::Status& error, const std::string& gpu_refusal) {
+  if (gpu_refusal.empty()) return error;
+  return absl::Status(error.code(),
+                      absl::StrCat("The GPU: ", gpu_refusal, ". The CPU: ", error.message()));
+}
+
 int64_t BackoffNs(int failures) {
   const int doublings = std::clamp(failures - 1, 0, 16);
   return std::min(kEncoderRetryMinNs << doublings, kEncoderRetryMaxNs);
@@ -26,10 +33,13 @@ int64_t BackoffNs(int failures) {
 
 }  // namespace
 
-Rendition::Rendition(const DisplayOptions& options, DisplayCounters& counters)
+Rendition::Rendition(const DisplayOptions& options, const std::string& render_node,
+                     DisplayCounters& counters)
     : options_(options),
+      render_node_(render_node),
       clock_(*options.clock),
       counters_(counters),
+      choice_(options.software_fallback),
       wanted_rate_(options.rate),
       frame_rate_hz_(options.frame_rate_max_hz),
       window_start_ns_(options.clock->NowNs()) {}
@@ -126,13 +136,15 @@ Rendition::Readiness Rendition::Prepare(const Frame& frame, int64_t now_ns) {
   params.frame_rate_hz = options_.frame_rate_max_hz;
   params.threads = options_.encoder_threads;
   params.profile = options_.profile;
+  params.render_node = render_node_;
+  params.software_only = choice_.SoftwareOnly(layout, now_ns);
   absl::StatusOr<std::unique_ptr<Encoder>> made = options_.make_encoder(params, wanted_rate_);
   if (!made.ok()) {
     HandleError(made.status(), frame, now_ns);
     return Readiness::kNone;
   }
   encoder_ = *std::move(made);
-  encoder_name_ = encoder_->identity().id;
+  identity_ = encoder_->identity();
   encoder_width_px_ = layout.width_px;
   encoder_height_px_ = layout.height_px;
   encoder_rate_ = wanted_rate_;
@@ -220,6 +232,7 @@ std::optional<bool> Rendition::Encode(Frame& frame, bool force_idr, int64_t now_
   request.force_idr = force_idr;
   request.refine = RefineNs(&frame) <= now_ns;
   const absl::StatusOr<EncodeResult> result = encoder_->Encode(frame, request);
+  identity_ = encoder_->identity();
   if (!result.ok()) {
     HandleError(result.status(), frame, now_ns);
     return std::nullopt;
@@ -230,6 +243,7 @@ std::optional<bool> Rendition::Encode(Frame& frame, bool force_idr, int64_t now_
                 now_ns);
     return std::nullopt;
   }
+  if (identity_.hardware) choice_.HardwareCoded(now_ns);
   encoder_failures_ = 0;
   refused_.reset();
   problem_.reset();
@@ -257,6 +271,10 @@ void Rendition::HandleUnit(std::shared_ptr<const AccessUnit> unit) {
   window_bytes_ += coded.bytes.size();
   window_quantizers_ += static_cast<uint64_t>(std::max(coded.quantizer, 0));
   last_quantizer_ = coded.quantizer;
+  if (coded.key_frame || pixel_path_ != coded.pixel_path) {
+    pixel_path_reason_ = coded.pixel_path_reason;
+  }
+  pixel_path_ = coded.pixel_path;
   flip_to_capture_.Add(coded.capture_time_ns - coded.flip_time_ns);
   capture_to_encoded_.Add(coded.encoded_time_ns - coded.capture_time_ns);
   const bool key_frame = coded.key_frame;
@@ -284,14 +302,23 @@ void Rendition::KeepStillUnit(const StreamEventPtr& event) {
 void Rendition::HandleError(const absl::Status& error, const Frame& frame, int64_t now_ns) {
   ++counters_.encode_errors;
   frame_pending_ = true;
+  const bool hardware = encoder_ != nullptr && identity_.hardware;
   if (RefusesFrame(error)) {
     const PlaneBuffer& buffer = *frame.buffer;
+    if (hardware && choice_.HardwareRefused(error, buffer.layout(), now_ns) ==
+                        EncoderChoice::Verdict::kRebuild) {
+      DropEncoder();
+      return;
+    }
     refused_ = {buffer.serial(), buffer.layout(), now_ns + kFrameRetryMinNs,
                 now_ns + kFrameRetryNs};
-    problem_ = StateOfEncodeError(error);
+    problem_ = StateOfEncodeError(BothReasons(error, choice_.refusal()));
     return;
   }
   DropEncoder();
+  if (hardware && choice_.HardwareFailed(error, now_ns) == EncoderChoice::Verdict::kRebuild) {
+    return;
+  }
   ++encoder_failures_;
   encoder_retry_ns_ = now_ns + BackoffNs(encoder_failures_);
   if (encoder_failures_ <= kEncoderFailuresTolerated) return;
@@ -304,6 +331,11 @@ void Rendition::DropEncoder() {
   encoder_.reset();
   still_units_.clear();
   refine_ns_ = kNever;
+}
+
+std::string Rendition::DegradedReason() const {
+  if (!choice_.reason().empty()) return choice_.reason();
+  return identity_.degraded_reason;
 }
 
 void Rendition::TakeStats(int64_t now_ns, StreamStats& stats) {

@@ -13,6 +13,7 @@
 #include "service/core/display_counters.h"
 #include "service/core/display_options.h"
 #include "service/core/display_state.h"
+#include "service/core/encoder_choice.h"
 #include "service/core/latency_window.h"
 #include "service/core/stream_event.h"
 #include "service/core/viewer.h"
@@ -83,7 +84,8 @@ class Rendition {
   };
 
   /// Both must outlive the rendition.
-  Rendition(const DisplayOptions& options, DisplayCounters& counters);
+  Rendition(const DisplayOptions& options, const std::string& render_node,
+            DisplayCounters& counters);
 
   std::vector<Member>& members() { return members_; }
   const std::vector<Member>& members() const { return members_; }
@@ -120,7 +122,13 @@ class Rendition {
     return encoder_ == nullptr ? nullptr : &encoder_->description();
   }
   /// Of the encoder that made the last unit or will make the next one; empty before the first.
-  const std::string& encoder_name() const { return encoder_name_; }
+  const EncoderIdentity& encoder() const { return identity_; }
+  const std::string& encoder_name() const { return identity_.id; }
+  /// Why it is no better encoder; empty if it is the one that was asked for.
+  std::string DegradedReason() const;
+  /// How the last unit's pixels travelled, and why not better; nothing before the first.
+  const std::optional<PixelPath>& pixel_path() const { return pixel_path_; }
+  const std::string& pixel_path_reason() const { return pixel_path_reason_; }
   /// Units were made since the start.
   bool coded() const { return sequence_ > 0; }
   /// What the display should say of frames that can't be encoded.
@@ -148,12 +156,16 @@ class Rendition {
   void HandleError(const absl::Status& error, const Frame& frame, int64_t now_ns);
 
   const DisplayOptions& options_;
+  const std::string render_node_;
   Clock& clock_;
   DisplayCounters& counters_;
   std::vector<Member> members_;
 
   std::unique_ptr<Encoder> encoder_;
-  std::string encoder_name_;
+  EncoderIdentity identity_;
+  EncoderChoice choice_;
+  std::optional<PixelPath> pixel_path_;
+  std::string pixel_path_reason_;
   uint32_t encoder_width_px_ = 0;
   uint32_t encoder_height_px_ = 0;
   /// No rebuild for another size before.

@@ -51,7 +51,7 @@ TEST(ConfigTest, AValueOutOfRangeHasPlaceFieldAndRange) {
   EXPECT_THAT(Error("limits { displays_max: 1001 }"), HasSubstr("limits.displays_max"));
   EXPECT_THAT(Error("limits { viewers_per_display_max: -5 }"),
               HasSubstr("limits.viewers_per_display_max: -5"));
-  EXPECT_THAT(Error("encoder { id: \"vp9\" }"), HasSubstr("auto, x264 or openh264"));
+  EXPECT_THAT(Error("encoder { id: \"vp9\" }"), HasSubstr("auto, vaapi, x264 or openh264"));
   EXPECT_THAT(Error("encoder { profile: \"main\" }"), HasSubstr("constrained-baseline or high"));
 }
 

@@ -162,6 +162,10 @@ struct EncoderScript {
   int64_t refinement_wait_ns = 0;
   /// A broken encoder: it says that there is room to refine, and does not.
   bool refuses_refinement = false;
+  /// It says that it runs on a GPU, unless asked for software.
+  bool hardware = false;
+  /// Errors of the next encodes on the GPU only.
+  std::deque<absl::Status> hardware_errors;
   /// Errors of the next encodes, and of the next makings.
   std::deque<absl::Status> encode_errors;
   std::deque<absl::Status> make_errors;
@@ -180,6 +184,8 @@ class ScriptedEncoder : public Encoder {
   ScriptedEncoder(std::shared_ptr<EncoderScript> script, const EncoderParams& params,
                   const RateParams& rate, Clock& clock)
       : script_(std::move(script)), clock_(clock), rate_(rate) {
+    identity_.hardware = script_->hardware && !params.software_only;
+    if (identity_.hardware) identity_.id = identity_.detail = "gpu";
     description_.codec = "avc1.42C01F";
     description_.profile = "constrained-baseline";
     description_.visible_width_px = params.width_px;
@@ -195,6 +201,11 @@ class ScriptedEncoder : public Encoder {
     const std::lock_guard<std::mutex> lock(script_->mutex);
     ++script_->encodes;
     if (request.force_idr) ++script_->forced;
+    if (identity_.hardware && !script_->hardware_errors.empty()) {
+      const absl::Status error = script_->hardware_errors.front();
+      script_->hardware_errors.pop_front();
+      if (!error.ok()) return error;
+    }
     if (!script_->encode_errors.empty()) {
       const absl::Status error = script_->encode_errors.front();
       script_->encode_errors.pop_front();
