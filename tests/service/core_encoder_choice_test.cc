@@ -64,8 +64,10 @@ TEST_F(EncoderChoiceTest, SoftwareStaysUntilAnEncoderIsMadeAfterAWhile) {
   h_.Flip();
   h_.Step();
   h_.Step();
+  TakeAll(*viewer);
   ASSERT_TRUE(h_.encoder->params.software_only);
   h_.Flip(kHardwareRetryNs);
+  TakeAll(*viewer);
   EXPECT_EQ(h_.encoder->made, 3);
   h_.source->look = LookWithFrame(MakeBuffer(128, 64));
   h_.Flip();
