@@ -136,7 +136,7 @@ absl::StatusOr<std::unique_ptr<Encoder>> MakeVaEncoder(const EncoderParams& para
     const VaKnownProfile& profile =
         params.profile == H264Profile::kHigh ? known->high : known->constrained_baseline;
     if (!profile.works) {
-      return absl::UnimplementedError(absl::StrCat(params.render_node, ": ", profile.skip_reason));
+      return absl::UnavailableError(absl::StrCat(params.render_node, ": ", profile.skip_reason));
     }
     options.rungs_to_skip = profile.rungs_to_skip;
     options.skip_reason = profile.skip_reason;
