@@ -47,7 +47,8 @@ fetch() {
 }
 
 # Everything of the kernel package that the VM uses; the rest of its 400 MB stays packed.
-if [ "$(cat "$out/kernel/stamp" 2>/dev/null || true)" != "$kver $deb_version" ]; then
+kernel_stamp="$kver $deb_version with vgem"
+if [ "$(cat "$out/kernel/stamp" 2>/dev/null || true)" != "$kernel_stamp" ]; then
   say "fetching the kernel $kver ($deb_version)"
   deb=$(fetch "linux-image-$kver" "$deb_version") ||
     skip "linux-image-$kver can't be downloaded: $(tail -1 "$out/apt.log")"
@@ -59,9 +60,10 @@ if [ "$(cat "$out/kernel/stamp" 2>/dev/null || true)" != "$kver $deb_version" ];
     "$m/kernel/drivers/vfio/*" "$m/kernel/virt/lib/*" "$m/kernel/drivers/virtio/*" \
     "$m/kernel/drivers/net/virtio_net.ko" "$m/kernel/drivers/net/net_failover.ko" \
     "$m/kernel/net/core/failover.ko" "$m/kernel/net/9p/*" "$m/kernel/fs/9p/*" \
-    "$m/kernel/fs/netfs/*" "$m/kernel/fs/fscache/*"
+    "$m/kernel/fs/netfs/*" "$m/kernel/fs/fscache/*" "$m/kernel/drivers/gpu/drm/drm.ko" \
+    "$m/kernel/drivers/gpu/drm/drm_*helper.ko" "$m/kernel/drivers/gpu/drm/vgem/*"
   rm -rf "$out/debs"
-  echo "$kver $deb_version" >"$out/kernel/stamp"
+  echo "$kernel_stamp" >"$out/kernel/stamp"
 fi
 
 if [ "$(cat "$out/samples/stamp" 2>/dev/null || true)" != "$deb_version" ]; then
@@ -98,7 +100,7 @@ install -m 755 "$busybox" "$root/bin/busybox"
 install -m 755 "$here/init" "$root/init"
 # In the order in which they must be loaded, each once.
 for module in virtio_pci virtio_net 9pnet_virtio 9p vfio vfio_iommu_type1 mdev mbochs mdpy \
-  mbochs_fixed; do
+  mbochs_fixed vgem; do
   modprobe -d "$out/kernel" -S "$kver" --show-depends "$module"
 done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' | while read -r path; do
   cp "$path" "$root/lib/modules/"

@@ -105,15 +105,18 @@ absl::StatusOr<std::string> Lab::HandOver(const std::string& role) {
   return Trimmed(std::string(absl::StripPrefix(*answer, "ok ")));
 }
 
-absl::StatusOr<pid_t> Lab::StartDaemon(const std::string& config_textproto) {
+absl::StatusOr<pid_t> Lab::StartDaemon(const std::string& config_textproto,
+                                       const std::string& environment) {
   // The exit status goes through a pipe, so that StopDaemon can wait for it.
   const auto output = Run(absl::StrFormat(
-      "printf '%%s' '%s' > /run/config.textproto; rm -f /run/exit; mkfifo /run/exit; "
-      "(planecastd --config /run/config.textproto --socket /run/planecast.sock "
-      "--listen 0.0.0.0:7443 --insecure --log-level debug > /run/daemon.log 2>&1 & "
+      "printf '%%s' '%s' > /run/config.textproto; rm -f /run/exit /run/daemon.pid; "
+      "mkfifo /run/exit; (%s planecastd --config /run/config.textproto --socket "
+      "/run/planecast.sock "
+      "--listen 0.0.0.0:7443 --insecure --log-level debug >> /run/daemon.log 2>&1 & "
       "echo $! > /run/daemon.pid; wait $!; echo $? > /run/exit) > /dev/null 2>&1 & "
       "until [ -s /run/daemon.pid ]; do :; done; cat /run/daemon.pid",
-      absl::StrFormat("hand_over_socket_path: \"%s\" %s", kHandOverSocket, config_textproto)));
+      absl::StrFormat("hand_over_socket_path: \"%s\" %s", kHandOverSocket, config_textproto),
+      environment));
   if (!output.ok()) return output.status();
   return ToInt(*output);
 }

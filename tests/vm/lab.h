@@ -46,8 +46,10 @@ class Lab {
   /// Has a role hand a copy of its device fd to the daemon; the token.
   absl::StatusOr<std::string> HandOver(const std::string& role);
 
-  /// Starts planecastd with this config and a hand-over socket; its pid.
-  absl::StatusOr<pid_t> StartDaemon(const std::string& config_textproto);
+  /// Starts planecastd with this config and a hand-over socket; its pid. `environment` is as the
+  /// shell takes it before a command.
+  absl::StatusOr<pid_t> StartDaemon(const std::string& config_textproto,
+                                    const std::string& environment = {});
   /// Ends it by SIGTERM; its exit status.
   absl::StatusOr<int> StopDaemon(pid_t pid);
   /// The daemon's log.

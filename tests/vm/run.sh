@@ -9,7 +9,8 @@ bin=$(cd "$1/bin" && pwd)
 vm=$(dirname "$(dirname "$bin")")/vm
 
 "$here/build.sh" "$vm"
-"$here/payload.sh" "$vm/payload" "$bin"/{vm_guest_role,vm_contract,planecastd}
+"$here/payload.sh" "$vm/payload" "$bin"/{vm_guest_role,vm_contract,planecastd} \
+  "$bin/../lib/dri/planecast_sw_drv_video.so"
 mkdir -p "$vm/out"
 started=$SECONDS
 status=0

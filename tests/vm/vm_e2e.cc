@@ -14,15 +14,16 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "tests/vm/daemon_session.h"
 #include "tests/vm/lab.h"
 #include "tests/vm/report.h"
 #include "tests/vm/server_link.h"
+#include "tests/vm/va_checks.h"
 #include "tests/vm/vm_control.h"
 
 namespace planecast::vmtest {
 namespace {
 
-constexpr uint32_t kSeed = 5;
 constexpr const char* kUnmodifiedTypes[] = {"mbochs-medium", "mbochs-large", "mdpy-vga", "mdpy-hd"};
 constexpr const char* kSessionTypes[] = {"mbochs-medium", "mdpy-hd", "mbochs_fixed-medium"};
 /// Video memory, by which a guest role finds its device among the daemon's.
@@ -30,32 +31,10 @@ constexpr int kFixedMediumMib = 16;
 constexpr int kMdpyXgaMib = 4;
 constexpr int kMbochsSmallMib = 4;
 
-std::string Text(const absl::Status& status) {
-  return std::string(status.message());
-}
-
-/// What one command of the host's shell printed.
-struct Shell {
-  int status = -1;
-  std::string output;
-};
-Shell RunOnHost(const std::string& line) {
-  Shell result;
-  FILE* pipe = popen((line + " 2>&1 </dev/null").c_str(), "r");
-  if (pipe == nullptr) return result;
-  char buffer[4096];
-  for (size_t size; (size = fread(buffer, 1, sizeof(buffer), pipe)) > 0;) {
-    result.output.append(buffer, size);
-  }
-  const int status = pclose(pipe);
-  result.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return result;
-}
-
-class EndToEnd {
+class EndToEnd : private DaemonSession {
  public:
   EndToEnd(Lab& lab, Report& report, std::map<std::string, std::string> options)
-      : lab_(lab), report_(report), options_(std::move(options)) {}
+      : DaemonSession(lab, report, std::move(options)) {}
 
   void RunAll() {
     for (const char* type : kUnmodifiedTypes) CheckContract("driver", type);
@@ -73,13 +52,6 @@ class EndToEnd {
   }
 
  private:
-  bool Expect(const absl::Status& status, const std::string& what) {
-    return report_.Check(status.ok(), what, Text(status));
-  }
-  bool Expect(bool ok, const std::string& what, const std::string& detail = {}) {
-    return report_.Check(ok, what, detail);
-  }
-
   /// A suite of the contract program on a fresh device; its failures are shown one by one.
   void CheckContract(const std::string& suite, const std::string& type) {
     const std::string what = absl::StrCat(type, ", ", suite, " contract");
@@ -120,53 +92,9 @@ class EndToEnd {
     fixed_ = *fixed;
     unmodified_ = *unmodified;
     borrowed_ = *borrowed;
-    const auto pid = lab_.StartDaemon(absl::StrFormat(
+    return StartServing(absl::StrFormat(
         "displays { display_id: \"mdpy\" source { vfio_group { group: %d device: \"%s\" } } }",
         mdpy->group, mdpy->uuid));
-    if (!Expect(pid.status(), "planecastd starts in the VM")) return false;
-    daemon_ = *pid;
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
-    arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 500);
-    arguments.SetMaxReceiveMessageSize(64 << 20);
-    channel_ = grpc::CreateCustomChannel(options_["--server"], grpc::InsecureChannelCredentials(),
-                                         arguments);
-    const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(kWaitMaxS);
-    if (!Expect(channel_->WaitForConnected(deadline), "a client on the host connects over TCP",
-                lab_.DaemonLog())) {
-      return false;
-    }
-    watch_ = std::make_unique<DisplayWatch>(channel_);
-    return Expect(watch_->WaitForBookmark(), "the client is told of the displays");
-  }
-
-  void ExpectState(const std::string& id, v1::Display::State state, const std::string& what) {
-    const auto display = watch_->WaitForState(id, state);
-    Expect(display.has_value(), absl::StrCat(id, ": ", what), watch_->Describe(id));
-  }
-
-  void ExpectPicture(Viewer& viewer, const std::string& id, uint16_t code, uint32_t width_px,
-                     uint32_t height_px, const std::string& what) {
-    const Pattern pattern(kSeed, code, width_px, height_px);
-    Expect(viewer.WaitForPattern(code, pattern), absl::StrCat(id, ": ", what));
-  }
-
-  absl::Status Paint(const std::string& role, const char* verb, uint16_t code) {
-    return lab_.Tell(role, absl::StrFormat("%s %d %d", verb, kSeed, code));
-  }
-
-  bool Attach(const std::string& id, const std::string& source) {
-    const Shell attach = Cli(absl::StrCat("attach ", id, " ", source));
-    return Expect(attach.status == 0, absl::StrCat(id, ": `planecast attach ", source, "`"),
-                  attach.output);
-  }
-  bool AttachGroup(const std::string& id, const Mdev& mdev) {
-    return Attach(id, absl::StrFormat("--vfio-group %d --device %s", mdev.group, mdev.uuid));
-  }
-
-  void ExpectSoundStream(Viewer& viewer, const std::string& id) {
-    Expect(viewer.Offence(), absl::StrCat(id, ": the stream kept its contract"));
-    Expect(viewer.Judgement(), absl::StrCat(id, ": both decoders and the header trace agree"));
   }
 
   void CheckRegionPlane() {
@@ -314,11 +242,6 @@ class EndToEnd {
     Expect(lab_.RemoveMdev(borrowed_), "handed: the device can be removed");
   }
 
-  Shell Cli(const std::string& words) {
-    return RunOnHost(absl::StrCat("PLANECAST_SERVER=", options_["--server"], " timeout ", kWaitMaxS,
-                                  " ", options_["--cli"], " ", words));
-  }
-
   void CheckCli() {
     const Shell list = Cli("list");
     Expect(list.status == 0 && list.output.find("mdpy") != std::string::npos &&
@@ -365,13 +288,8 @@ class EndToEnd {
   }
 
   void CheckEnd() {
-    watch_.reset();
-    const auto status = lab_.StopDaemon(daemon_);
-    Expect(status.ok() && *status == 0, "SIGTERM ends the daemon with status 0",
-           status.ok() ? absl::StrCat("status ", *status) : Text(status.status()));
+    StopServing();
     CheckGets();
-    const std::string bugs = lab_.KernelBugs();
-    Expect(bugs.empty(), "the kernel's log tells of no bug", bugs);
   }
 
   /// Ids are never used twice while a device exists, so a pair that comes twice is a second GET of
@@ -393,12 +311,6 @@ class EndToEnd {
     Expect(twice.empty(), "no id was ever got twice", twice);
   }
 
-  Lab& lab_;
-  Report& report_;
-  std::map<std::string, std::string> options_;
-  std::shared_ptr<grpc::Channel> channel_;
-  std::unique_ptr<DisplayWatch> watch_;
-  pid_t daemon_ = 0;
   Mdev fixed_;
   Mdev unmodified_;
   Mdev borrowed_;
@@ -412,6 +324,9 @@ int Main(int argc, char** argv) {
   if (!report.Check(control.ok(), "the VM boots", Text(control.status()))) return report.Close();
   Lab lab(**control);
   EndToEnd(lab, report, options).RunAll();
+  VaChecks(lab, report, options).RunAll();
+  const std::string bugs = lab.KernelBugs();
+  report.Check(bugs.empty(), "the kernel's log tells of no bug", bugs);
   std::ofstream(options["--scratch"] + "/daemon.log") << lab.DaemonLog();
   if (report.failed() > 0) {
     std::cout << "--- the daemon's log, its end\n"
