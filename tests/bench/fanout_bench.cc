@@ -87,7 +87,7 @@ absl::StatusOr<double> MeasureDaemon(const Bench& bench, int viewers, bool ackno
   (*guest)->Start();
   auto joined = (*fleet)->Add((*host)->server(), "d", viewers, acknowledge);
   if (!joined.ok()) return joined.status();
-  WaitUntilNs(MonotonicClock().NowNs() + bench.effort().Duration(0.3));
+  WaitUntilNs(MonotonicClock().NowNs() + bench.effort().Duration(0.2));
   if (absl::Status status = (*fleet)->Begin(); !status.ok()) return status;
   const int64_t cpu_ns = (*host)->cpu_ns();
   WaitUntilNs(MonotonicClock().NowNs() + bench.effort().Duration(1));

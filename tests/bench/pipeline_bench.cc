@@ -272,7 +272,7 @@ constexpr const char* kScenes[] = {"desktop", "video", "static"};
 absl::Status Measure(Bench& bench, const std::string& scene, const Size& size) {
   auto ring = FrameRing::Paint(scene, size.width_px, size.height_px, size.ring);
   if (!ring.ok()) return ring.status();
-  const int64_t duration_ns = bench.effort().Duration(0.5);
+  const int64_t duration_ns = bench.effort().Duration(0.35);
   const bool has_library = scene != "static" && !BuiltInBackends().empty();
   std::vector<double> encoder_ms;
   std::vector<double> pipeline_ms;

@@ -12,6 +12,8 @@ constexpr int kTextSpan = 96;
 /// Pictures are large: keep few.
 constexpr uint32_t kKeptEveryFrames = 23;
 constexpr size_t kKeptMax = 8;
+/// Later ones were never shown: the code was read while it was being drawn.
+constexpr uint32_t kFrameMax = 100'000;
 constexpr auto kPatience = std::chrono::seconds(20);
 
 }  // namespace
@@ -82,6 +84,7 @@ void Watcher::Begin() {
 }
 
 void Watcher::OnPicture(uint32_t frame, int64_t now_ns, const std::function<Luma()>& luma) {
+  if (frame > kFrameMax) return;
   const std::lock_guard lock(mutex_);
   if (!seen_.frames.emplace(frame, now_ns).second) return;
   changed_.notify_all();
