@@ -26,7 +26,7 @@ OWN_ROOTS = ("vfio/", "encoder/", "service/", "clients/", "tests/", "planecast/"
 MAY_NAME_GRPC = ("service/", "clients/", "tests/service/", "tests/clients/", "tests/e2e/",
                  "tests/fuzz/", "tests/vm/", "tests/soak/", "tests/net/", "tests/bench/")
 MAY_NOT_NAME_GRPC = ("service/core/",)
-MAY_CALL_KERNEL = ("vfio/sys.cc", "encoder/testing/va_driver/", "tests/vm/")
+MAY_CALL_KERNEL = ("vfio/sys.cc", "encoder/testing/va_driver/", "tests/va_check/", "tests/vm/")
 MAY_NAME_IOCTL = ("vfio/", "tests/vfio/", "tests/vm/", "tests/fuzz/", "tests/e2e/")
 MAY_NAME_VA = ("encoder/va", "encoder/testing/", "tests/encoder/va", "tests/bench/va_")
 

@@ -50,6 +50,13 @@ void VaChecks::CheckHost() {
   const Shell host = Cli("host");
   Expect(host.status == 0 && host.output.find(kRenderNode) != std::string::npos,
          "va: `planecast host` tells of the kernel's render node", host.output);
+  const auto report = lab_.Run(absl::StrCat(kEnvironment, " planecast-va-check --node ",
+                                            kRenderNode, " --pictures 4 --size 640x368; true"));
+  Expect(report.ok() && report->find("dma-buf: a dumb buffer of") != std::string::npos &&
+             report->find("PASS baseline, import: ZERO_COPY") != std::string::npos &&
+             report->find("FAIL") == std::string::npos,
+         "va: planecast-va-check imports a dma-buf of the kernel's vgem",
+         report.ok() ? *report : Text(report.status()));
 }
 
 void VaChecks::ExpectPath(const std::string& id, const std::string& path, const std::string& what) {
