@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "encoder/cursor_blend.h"
 #include "encoder/h264_headers.h"
 #include "encoder/pixels.h"
 #include "encoder/stream_contract.h"
@@ -28,6 +29,22 @@ uint32_t DivideUp(uint32_t value, uint32_t divisor) {
 // Fills a line from `used` on with its last sample.
 void ExtendLine(uint8_t* line, size_t used, size_t length) {
   if (used < length) std::memset(line + used, line[used - 1], length - used);
+}
+
+/// Macroblocks that a rectangle touches, from the first column and line to beyond the last.
+struct MbRect {
+  uint32_t column = 0;
+  uint32_t row = 0;
+  uint32_t column_end = 0;
+  uint32_t row_end = 0;
+};
+
+MbRect MbsUnder(const PixelRect& rect) {
+  if (rect.width_px == 0) return {};
+  return {.column = rect.x_px / kMacroblockPx,
+          .row = rect.y_px / kMacroblockPx,
+          .column_end = DivideUp(rect.x_px + rect.width_px, kMacroblockPx),
+          .row_end = DivideUp(rect.y_px + rect.height_px, kMacroblockPx)};
 }
 
 void ExtendPlane(uint8_t* plane, size_t stride_bytes, size_t used_width, size_t used_lines,
@@ -164,6 +181,42 @@ absl::StatusOr<uint32_t> SoftwareEncoder::Compare(const PlaneBuffer& buffer, Pac
   return changed_rows;
 }
 
+bool SoftwareEncoder::AnyChangedUnderCursor() const {
+  if (!cursor_.has_value()) return false;
+  const MbRect mbs = MbsUnder(CursorRect(*cursor_, params_.width_px, params_.height_px));
+  for (uint32_t row = mbs.row; row < mbs.row_end; ++row) {
+    const auto line = changed_mbs_.begin() + static_cast<ptrdiff_t>(size_t{row} * width_mbs_);
+    if (std::find(line + mbs.column, line + mbs.column_end, 1) != line + mbs.column_end) {
+      return true;
+    }
+  }
+  return false;
+}
+
+void SoftwareEncoder::MarkUnderCursor() {
+  if (!cursor_.has_value()) return;
+  const MbRect mbs = MbsUnder(CursorRect(*cursor_, params_.width_px, params_.height_px));
+  for (uint32_t row = mbs.row; row < mbs.row_end; ++row) {
+    const auto line = changed_mbs_.begin() + static_cast<ptrdiff_t>(size_t{row} * width_mbs_);
+    std::fill(line + mbs.column, line + mbs.column_end, 1);
+  }
+}
+
+uint32_t SoftwareEncoder::UseCursor(const Cursor* cursor, uint32_t changed_rows) {
+  std::optional<Cursor> wanted;
+  if (cursor != nullptr && cursor->visible && cursor->image != nullptr) wanted = *cursor;
+  if (!wanted.has_value() && !cursor_.has_value()) return changed_rows;
+  const bool moved = wanted != cursor_;
+  if (moved) MarkUnderCursor();
+  cursor_ = std::move(wanted);
+  if (moved || AnyChangedUnderCursor()) MarkUnderCursor();
+  changed_rows = 0;
+  for (auto line = changed_mbs_.begin(); line != changed_mbs_.end(); line += width_mbs_) {
+    if (std::find(line, line + width_mbs_, 1) != line + width_mbs_) ++changed_rows;
+  }
+  return changed_rows;
+}
+
 void SoftwareEncoder::ConvertRow(uint32_t row_mbs, uint32_t begin_mbs, uint32_t end_mbs) {
   const uint32_t x = begin_mbs * kMacroblockPx;
   const uint32_t line = row_mbs * kMacroblockPx;
@@ -198,6 +251,16 @@ void SoftwareEncoder::ConvertChanges() {
       ConvertRow(row, static_cast<uint32_t>(run - begin), static_cast<uint32_t>(run_end - begin));
       run = std::find(run_end, end, 1);
     }
+  }
+  if (AnyChangedUnderCursor()) {
+    const I420Planes planes = picture();
+    BlendCursor(*cursor_, {.y = planes.y,
+                           .u = planes.u,
+                           .v = planes.v,
+                           .y_stride_bytes = planes.y_stride_bytes,
+                           .uv_stride_bytes = planes.uv_stride_bytes,
+                           .width_px = params_.width_px,
+                           .height_px = params_.height_px});
   }
   ReplicateEdges();
 }
@@ -318,6 +381,7 @@ absl::StatusOr<EncodeResult> SoftwareEncoder::Encode(const Frame& frame,
   UseFormat(format);
   auto changed_rows = Compare(*frame.buffer, format);
   if (!changed_rows.ok()) return changed_rows.status();
+  changed_rows = UseCursor(request.cursor, *changed_rows);
   const bool key_frame = key_frame_was_needed || samples_stale_ || request.force_idr;
   EncodeResult result{.unit = nullptr,
                       .changed_rows = samples_stale_ ? height_mbs_ : *changed_rows};

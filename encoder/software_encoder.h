@@ -46,6 +46,13 @@ class SoftwareEncoder final : public Encoder {
   /// Reads the frame into the shadow and fills in changed_mbs_.
   absl::StatusOr<uint32_t> Compare(const PlaneBuffer& buffer, PackedFormat format);
   void UseFormat(PackedFormat format);
+  /// Takes the cursor as the one to draw; null or hidden is none. Adds to changed_mbs_ what of it
+  /// moved, and all of it if a pixel under it changed: it is drawn onto converted pixels only.
+  /// Returns how many macroblock rows have changed now.
+  uint32_t UseCursor(const Cursor* cursor, uint32_t changed_rows);
+  /// The macroblocks under the cursor that is drawn.
+  bool AnyChangedUnderCursor() const;
+  void MarkUnderCursor();
   void ConvertChanges();
   void ConvertRow(uint32_t row_mbs, uint32_t begin_mbs, uint32_t end_mbs);
   void ReplicateEdges();
@@ -86,6 +93,8 @@ class SoftwareEncoder final : public Encoder {
   size_t shadow_stride_bytes_ = 0;
   std::vector<uint8_t> changed_mbs_;
   std::vector<uint8_t> samples_;
+  /// What is drawn into the samples. The shadow has no cursor.
+  std::optional<Cursor> cursor_;
   /// The whole shadow is to be converted, whatever the change map says.
   bool samples_stale_ = true;
   bool key_frame_needed_ = true;
