@@ -55,6 +55,7 @@ int64_t DisplayLoop::Step(int64_t now_ns) {
     // Whatever the look was for, the source tells a flip once only.
     new_frame = Look(now_ns) && watched_;
   }
+  ChooseCursorPath();
   const bool can_encode = watched_ && frame_.has_value();
   if (can_encode) PrepareRenditions(now_ns);
   if (watched_ && told_cursor_path_ != cursor_path()) BroadcastStarted();
@@ -209,7 +210,7 @@ void DisplayLoop::ResolveState(int64_t now_ns) {
 }
 
 CursorPath DisplayLoop::cursor_path() const {
-  if (source_ != nullptr && source_->info().cursor_separate) return CursorPath::kSeparate;
+  if (cursor_separate()) return cursor_drawn_ ? CursorPath::kInPicture : CursorPath::kSeparate;
   if (source_ == nullptr) return snapshot_.cursor_path;
   return frame_seen_ ? CursorPath::kInPicture : CursorPath::kUnknown;
 }

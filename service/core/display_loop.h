@@ -110,7 +110,10 @@ class DisplayLoop {
   size_t ViewerCount() const;
   void GreetNewViewers();
   void Broadcast(void (Viewer::*offer)(StreamEventPtr), const StreamEventPtr& event);
+  /// Draws a cursor that is separate into the pictures if any viewer asked for that.
+  void ChooseCursorPath();
   StreamEventPtr MakeStarted(const Rendition& rendition) const;
+  /// Begins all streams anew: the cursor takes another way.
   void BroadcastStarted();
   /// Tells the members of a rendition whose encoder is new, where they do not know already.
   void TellNewEncoder(Rendition& rendition);
@@ -155,6 +158,8 @@ class DisplayLoop {
   void SetWatched(bool watched, int64_t now_ns);
   void ResolveState(int64_t now_ns);
   void UpdateSnapshot();
+  /// The guest's cursor is a plane of its own.
+  bool cursor_separate() const { return source_ != nullptr && source_->info().cursor_separate; }
   CursorPath cursor_path() const;
   int64_t NextStepNs(int64_t now_ns) const;
 
@@ -197,6 +202,8 @@ class DisplayLoop {
   std::optional<Frame> frame_;
   bool frame_seen_ = false;
   Cursor cursor_;
+  /// Some viewer wants the cursor in the picture.
+  bool cursor_drawn_ = false;
   uint64_t cpu_checked_serial_ = 0;
   std::optional<int64_t> last_look_ns_;
   /// Looks in a row that ended in a passing error, and when to try again.

@@ -82,8 +82,8 @@ absl::StatusOr<Picture> DisplayLoop::TakePicture(bool exclude_cursor) const {
   Picture picture;
   picture.image = std::move(*image);
   picture.capture_time_ns = frame_->capture_time_ns;
-  picture.cursor_drawn = !exclude_cursor && cursor_path() == CursorPath::kSeparate &&
-                         cursor_.visible && cursor_.image != nullptr;
+  picture.cursor_drawn =
+      !exclude_cursor && cursor_separate() && cursor_.visible && cursor_.image != nullptr;
   if (picture.cursor_drawn) BlendCursor(picture.image, cursor_);
   return picture;
 }

@@ -104,7 +104,7 @@ struct DisplaySpec {
   friend bool operator==(const DisplaySpec&, const DisplaySpec&) = default;
 };
 
-/// How the cursor reaches a viewer.
+/// How the cursor reaches a viewer: beside the picture or in it, drawn there by the guest or by us.
 enum class CursorPath { kUnknown, kSeparate, kInPicture };
 
 /// Everything of a Display message. A value. Times are on the monotonic clock, 0 if not known;

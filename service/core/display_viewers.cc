@@ -52,7 +52,8 @@ void DisplayLoop::TellStarted(Member& member, const StreamEventPtr& started,
 }
 
 void DisplayLoop::TellNewEncoder(Rendition& rendition) {
-  told_cursor_path_ = cursor_path();
+  // Otherwise all are told anew in this step.
+  if (told_cursor_path_ != cursor_path()) return;
   const StreamEventPtr started = MakeStarted(rendition);
   for (Member& member : rendition.members()) {
     // Who came from another rendition of the same size goes on with a key frame.
@@ -98,6 +99,18 @@ void DisplayLoop::Broadcast(void (Viewer::*offer)(StreamEventPtr), const StreamE
   }
 }
 
+void DisplayLoop::ChooseCursorPath() {
+  cursor_drawn_ = false;
+  for (const auto& rendition : renditions_) {
+    cursor_drawn_ =
+        cursor_drawn_ ||
+        std::any_of(rendition->members().begin(), rendition->members().end(),
+                    [](const Member& member) { return member.viewer->cursor_in_picture(); });
+  }
+  const bool draws = cursor_drawn_ && cursor_separate();
+  for (const auto& rendition : renditions_) rendition->DrawCursor(draws ? &cursor_ : nullptr);
+}
+
 void DisplayLoop::BroadcastStarted() {
   told_cursor_path_ = cursor_path();
   for (const auto& rendition : renditions_) {
@@ -106,6 +119,12 @@ void DisplayLoop::BroadcastStarted() {
       if (member.greeted) TellStarted(member, started, *rendition);
     }
   }
+  if (told_cursor_path_ != CursorPath::kSeparate) return;
+  if (cursor_.image != nullptr) {
+    Broadcast(&Viewer::OfferCursorShape, MakeEvent(CursorShape{cursor_.image}, options_.codec));
+  }
+  Broadcast(&Viewer::OfferCursorMoved,
+            MakeEvent(CursorMoved{cursor_.x_px, cursor_.y_px, cursor_.visible}, options_.codec));
 }
 
 void DisplayLoop::EndViewers(const Goodbye& goodbye) {

@@ -53,6 +53,12 @@ void Rendition::SetLimits(const RateParams& rate, int frame_rate_hz, bool narrow
   next_frame_ns_ = std::min(next_frame_ns_, now_ns + FrameIntervalNs());
 }
 
+void Rendition::DrawCursor(const Cursor* cursor) {
+  if (std::exchange(cursor_, cursor) == cursor) return;
+  // Whoever joins now must not get a picture with the cursor drawn otherwise than it was told.
+  still_units_.clear();
+}
+
 int64_t Rendition::FrameIntervalNs() const {
   const int rate_hz = pace_hz_ == 0 ? frame_rate_hz_ : std::min(frame_rate_hz_, pace_hz_);
   return kNsPerSecond / std::max(rate_hz, 1);
@@ -231,6 +237,7 @@ std::optional<bool> Rendition::Encode(Frame& frame, bool force_idr, int64_t now_
   EncodeRequest request;
   request.force_idr = force_idr;
   request.refine = RefineNs(&frame) <= now_ns;
+  request.cursor = cursor_;
   const absl::StatusOr<EncodeResult> result = encoder_->Encode(frame, request);
   identity_ = encoder_->identity();
   if (!result.ok()) {

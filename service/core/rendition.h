@@ -95,6 +95,8 @@ class Rendition {
   void SetLimits(const RateParams& rate, int frame_rate_hz, bool narrow, int64_t now_ns);
   const RateParams& rate() const { return wanted_rate_; }
   bool AnyViewerReady() const;
+  /// Draws the cursor into the pictures from now on; null draws none. Read by each encode.
+  void DrawCursor(const Cursor* cursor);
 
   /// A look at the planes would be followed by an encode. `frame` is the last look's or null.
   bool LookDue(const Frame* frame, int64_t now_ns) const;
@@ -160,6 +162,7 @@ class Rendition {
   Clock& clock_;
   DisplayCounters& counters_;
   std::vector<Member> members_;
+  const Cursor* cursor_ = nullptr;
 
   std::unique_ptr<Encoder> encoder_;
   EncoderIdentity identity_;

@@ -14,8 +14,8 @@
 
 namespace planecast {
 
-/// A stream, or a new size on the same stream, begins. The adapter adds what differs by viewer or
-/// by moment: viewer_id, server_time, server_monotonic_time_ns.
+/// A stream, or a new size or way of the cursor on the same stream, begins. The adapter adds what
+/// differs by viewer or by moment: viewer_id, server_time, server_monotonic_time_ns.
 struct StreamStarted {
   std::string display_id;
   /// Absent until there is a picture.

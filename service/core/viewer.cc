@@ -48,6 +48,7 @@ Viewer::Viewer(std::string id, const ViewerOptions& options, std::shared_ptr<Wak
                Clock& clock)
     : id_(std::move(id)),
       acknowledges_(options.acknowledges),
+      cursor_in_picture_(options.cursor_in_picture),
       display_(std::move(display)),
       clock_(clock),
       limits_(options.limits),
@@ -206,6 +207,11 @@ void Viewer::OfferStarted(StreamEventPtr event) {
     if (!AcceptsLocked()) return;
     NotePendingLocked(clock_.NowNs());
     DropUnitsLocked();
+    if (std::get<StreamStarted>(event->body).cursor_path != CursorPath::kSeparate) {
+      // It would be drawn twice.
+      cursor_shape_.reset();
+      cursor_moved_.reset();
+    }
     const auto queued = std::find_if(ordered_.begin(), ordered_.end(),
                                      [](const Queued& item) { return IsStarted(item.event); });
     if (queued != ordered_.end()) {

@@ -65,6 +65,8 @@ struct ViewerOptions {
   std::string resumed_id = {};
   /// What is known of its link already.
   LinkEstimator link = {};
+  /// It wants the cursor in the picture. All viewers of its display get it there then.
+  bool cursor_in_picture = false;
 };
 
 /// One viewer: a bounded queue between a display and a transport. Thread-safe.
@@ -82,6 +84,7 @@ class Viewer {
 
   const std::string& id() const { return id_; }
   bool acknowledges() const { return acknowledges_; }
+  bool cursor_in_picture() const { return cursor_in_picture_; }
   /// What is known of its link. Any thread.
   LinkEstimator link() const;
 
@@ -127,8 +130,9 @@ class Viewer {
 
   // --- The display's side.
 
-  /// Begins the stream or a new size: what is queued of an older size is dropped; the next unit
-  /// must be a key frame.
+  /// Begins the stream, a new size or another way of the cursor: what is queued of before is
+  /// dropped, events of a cursor that is no longer separate as well; the next unit must be a key
+  /// frame.
   void OfferStarted(StreamEventPtr event);
   void OfferStateChanged(StreamEventPtr event);
   void OfferCursorShape(StreamEventPtr event);
@@ -209,6 +213,7 @@ class Viewer {
 
   const std::string id_;
   const bool acknowledges_;
+  const bool cursor_in_picture_;
   const std::shared_ptr<WakeSignal> display_;
   Clock& clock_;
 

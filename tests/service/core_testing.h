@@ -8,6 +8,7 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -175,6 +176,8 @@ struct EncoderScript {
   int encodes = 0;
   int forced = 0;
   int refined = 0;
+  /// What was drawn into the last picture that was asked for.
+  std::optional<Cursor> cursor;
   EncoderParams params;
   RateParams rate;
 };
@@ -213,7 +216,10 @@ class ScriptedEncoder : public Encoder {
     }
     EncodeResult result;
     const bool first = std::exchange(first_, false);
-    const bool changed = script_->changed || first;
+    std::optional<Cursor> cursor;
+    if (request.cursor != nullptr && request.cursor->visible) cursor = *request.cursor;
+    const bool changed = script_->changed || first || cursor != cursor_;
+    cursor_ = script_->cursor = cursor;
     if (script_->change_once) script_->changed = false;
     result.changed_rows = changed ? 1 : 0;
     if (changed || request.force_idr) {
@@ -260,6 +266,7 @@ class ScriptedEncoder : public Encoder {
   EncoderIdentity identity_{
       .id = "scripted", .detail = "scripted", .hardware = false, .degraded_reason = ""};
   bool first_ = true;
+  std::optional<Cursor> cursor_;
   int refinements_left_ = 0;
   int64_t room_ns_ = 0;
 };
