@@ -196,6 +196,7 @@ void ViewerCall::Join(const Request& request) {
   options.limits = *limits;
   options.acknowledges = request.acknowledges();
   options.resumed_id = request.resumed_viewer_id();
+  options.cursor_in_picture = request.cursor_in_picture();
   auto joined = context_.registry->AddViewer(*id, options);
   if (!joined.ok()) return End(joined.status());
   viewer_ = joined->viewer;

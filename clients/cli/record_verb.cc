@@ -156,7 +156,8 @@ class Recorder : public StreamHandler {
   // Once there is a recording for the cursor to be missing from.
   void TellOfCursor() {
     if (!lacks_cursor_ || std::exchange(told_cursor_, true)) return;
-    err_ << "the guest's cursor is a plane of its own and is not in the recording\n";
+    err_ << "the guest's cursor is a plane of its own and is not in the recording; --cursor draws "
+            "it there\n";
   }
 
   void End(const absl::Status& status) {
@@ -253,8 +254,9 @@ int RunRecord(const Context& context) {
   }
 
   Recorder recorder(context.err(), *std::move(writer), *limits);
+  const StreamOptions options{.cursor_in_picture = context.args.Has("cursor")};
   const absl::StatusOr<std::unique_ptr<Stream>> stream =
-      client->StreamDisplay(context.display(), {}, recorder);
+      client->StreamDisplay(context.display(), options, recorder);
   if (!stream.ok()) return WrongUsage(context, stream.status());
   const std::stop_callback stop(CatchInterrupt(context), [&recorder] { recorder.RequestEnd(); });
   const bool has_picture =
@@ -270,12 +272,14 @@ const Verb& RecordVerb() {
   static const Verb verb = {
       .syntax =
           {.name = "record",
-           .synopsis = "NAME -f out.mp4|out.h264 [--seconds S] [--frames N]",
+           .synopsis = "NAME -f out.mp4|out.h264 [--seconds S] [--frames N] [--cursor]",
            .summary = "Record a display, without coding anything anew, until Ctrl-C or a limit",
            .details =
                "MP4 has the guest's own frame times. Where the size changes, out-2.mp4 is begun.\n"
-               "A cursor that is a plane of its own is not in the recording. A file appears under "
-               "its name when it is whole;\nCtrl-C ends it properly. --timeout is the time to wait "
+               "A cursor that is a plane of its own is not in the recording without --cursor, "
+               "which "
+               "puts it into the picture\nof all who watch meanwhile. A file appears under its "
+               "name when it is whole; Ctrl-C ends it properly. --timeout is the time to wait "
                "for the first picture.\nWith -o json prints {files, duration_s, pictures, bytes} "
                "at the end.",
            .operands_min = 1,
@@ -286,7 +290,10 @@ const Verb& RecordVerb() {
                       .help = "the file to write; .mp4, or .h264 for the bare stream",
                       .letter = 'f'},
                      {.name = "seconds", .value = "S", .help = "end after this time"},
-                     {.name = "frames", .value = "N", .help = "end after this many pictures"}},
+                     {.name = "frames", .value = "N", .help = "end after this many pictures"},
+                     {.name = "cursor",
+                      .value = "",
+                      .help = "draw the guest's cursor into the picture"}},
            .examples = {{"planecast record desk -f desk.mp4 --seconds 10", "ten seconds"},
                         {"planecast record desk -f desk.h264", "the bare stream, until Ctrl-C"}}},
       .run = RunRecord};

@@ -240,6 +240,7 @@ class StreamImpl : public Stream {
     v1::StreamStart& start = *request.mutable_start();
     start.set_name(name_);
     start.set_acknowledges(options_.acknowledge != AcknowledgeMode::kNever);
+    start.set_cursor_in_picture(options_.cursor_in_picture);
     {
       const std::lock_guard lock(mutex_);
       *start.mutable_limits() = limits_;

@@ -31,6 +31,9 @@ struct StreamOptions {
   int64_t bitrate_max_bps = 0;
   /// Frames per second, 0 for no limit, at most 240.
   int frame_rate_max_hz = 0;
+  /// The cursor in the picture even where it is a plane of its own: for recordings, and handlers
+  /// that can't draw. All viewers of the display get it there then, and its moves cost video.
+  bool cursor_in_picture = false;
   AcknowledgeMode acknowledge = AcknowledgeMode::kOnReturn;
   /// Tries again when the connection breaks, as the same viewer and with a growing wait; a
   /// Goodbye's own wait is honoured. What trying again can't mend (no such display, no permission)
