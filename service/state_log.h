@@ -16,7 +16,8 @@ namespace planecast {
 inline constexpr int kStateLinesPerWindow = 10;
 inline constexpr int64_t kStateLineWindowNs = 60'000'000'000;
 
-/// Writes a line for each change of a display's state, with the reason. Thread-safe.
+/// Writes a line for each change of a display's state, with the reason, and of what works less well
+/// than it could. Thread-safe.
 class StateLog {
  public:
   /// Both must outlive this.
@@ -28,6 +29,7 @@ class StateLog {
  private:
   struct Entry {
     DisplayState state = DisplayState::kAttaching;
+    std::string degraded_reason = {};
     int64_t window_start_ns = 0;
     int lines = 0;
   };

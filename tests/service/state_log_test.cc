@@ -45,6 +45,20 @@ TEST_F(StateLogTest, AChangeIsALineWithItsReason) {
   EXPECT_THAT(log_.Text(), HasSubstr("warning b: DEVICE_GONE: The VMM exited.\n"));
 }
 
+TEST_F(StateLogTest, WhatWorksLessWellIsALineToo) {
+  DisplaySnapshot snapshot;
+  snapshot.id = "a";
+  snapshot.state.state = DisplayState::kActive;
+  snapshot.degraded_reason = "The GPU encoder failed.";
+  states_.OnDisplay(snapshot);
+  states_.OnDisplay(snapshot);
+  snapshot.degraded_reason.clear();
+  states_.OnDisplay(snapshot);
+  EXPECT_EQ(Lines(), 3U) << log_.Text();
+  EXPECT_THAT(log_.Text(), HasSubstr("warning a: The GPU encoder failed.\n"));
+  EXPECT_THAT(log_.Text(), HasSubstr("info a: works as well as it can again\n"));
+}
+
 TEST_F(StateLogTest, AGuestCantFillTheLog) {
   const auto flap = [this] {
     for (int i = 0; i < 1000; ++i) {
