@@ -73,7 +73,11 @@ void DisplayLoop::AnswerPicture(int64_t now_ns) {
 absl::StatusOr<Picture> DisplayLoop::TakePicture(bool exclude_cursor) const {
   const PlaneBuffer& buffer = *frame_->buffer;
   absl::StatusOr<CpuRead> read = buffer.ReadCpu();
-  if (!read.ok()) return read.status();
+  if (!read.ok()) {
+    return absl::Status(read.status().code(),
+                        absl::StrCat("a snapshot is read by the CPU: ", read.status().message(),
+                                     "; a recording shows what the GPU sees"));
+  }
   absl::StatusOr<RgbImage> image = PlaneToRgb(buffer.layout(), CopyUntorn(read->bytes()));
   if (!image.ok()) {
     // A missing path is a state of the display to who asks, not a missing feature of the API.

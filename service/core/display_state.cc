@@ -43,7 +43,8 @@ StateReport UnsupportedFormat(const absl::Status& problem) {
 StateReport ImportFailed(const absl::Status& problem) {
   return Report(DisplayState::kImportFailed,
                 MessageOf(problem, "The plane's memory can't be reached by the encoder."),
-                "This version has no GPU encoder; use a device whose memory the CPU can map.");
+                "It takes a GPU that imports this memory ('planecast host' lists the GPUs and what "
+                "each can do), or a device whose memory the CPU can map.");
 }
 
 StateReport StateOfPlaneProblem(const absl::Status& problem) {
