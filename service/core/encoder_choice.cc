@@ -10,19 +10,31 @@ bool EncoderChoice::SoftwareOnly(const PlaneLayout& layout, int64_t now_ns) {
   if (!software_) return false;
   const bool another = refused_.has_value() && *refused_ != layout;
   if (another || now_ns - software_since_ns_ >= kHardwareRetryNs) {
-    software_ = false;
     failures_ = 0;
-    refused_.reset();
-    reason_.clear();
-    refusal_.clear();
+    ReturnToHardware();
   }
   return software_;
 }
 
-void EncoderChoice::FallBack(std::string reason, int64_t now_ns) {
+void EncoderChoice::FallBack(const char* what, const absl::Status& error, int64_t now_ns) {
   software_ = true;
   software_since_ns_ = now_ns;
-  reason_ = std::move(reason);
+  error_ = std::string(error.message());
+  reason_ = absl::StrCat(what, " (", error_, "); software encodes in its place.");
+}
+
+void EncoderChoice::ReturnToHardware() {
+  software_ = false;
+  refused_.reset();
+  reason_.clear();
+  error_.clear();
+}
+
+std::string EncoderChoice::SoftwareRefused() {
+  std::string error = std::exchange(error_, {});
+  // Once more is once too often, as before: only pictures make up for a failure.
+  ReturnToHardware();
+  return error;
 }
 
 EncoderChoice::Verdict EncoderChoice::HardwareFailed(const absl::Status& error, int64_t now_ns) {
@@ -31,20 +43,15 @@ EncoderChoice::Verdict EncoderChoice::HardwareFailed(const absl::Status& error, 
   failures_ = proven ? 1 : failures_ + 1;
   if (failures_ <= kHardwareRebuilds) return Verdict::kRebuild;
   if (!may_fall_back_) return Verdict::kWait;
-  FallBack(absl::StrCat("The GPU encoder failed (", error.message(),
-                        "); software encodes in its place."),
-           now_ns);
+  FallBack("The GPU encoder failed", error, now_ns);
   return Verdict::kRebuild;
 }
 
 EncoderChoice::Verdict EncoderChoice::HardwareRefused(const absl::Status& error,
                                                       const PlaneLayout& layout, int64_t now_ns) {
   if (!may_fall_back_) return Verdict::kWait;
-  FallBack(absl::StrCat("The GPU can't take this plane (", error.message(),
-                        "); software encodes in its place."),
-           now_ns);
+  FallBack("The GPU can't take this plane", error, now_ns);
   refused_ = layout;
-  refusal_ = std::string(error.message());
   return Verdict::kRebuild;
 }
 

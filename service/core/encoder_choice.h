@@ -37,22 +37,25 @@ class EncoderChoice {
   Verdict HardwareFailed(const absl::Status& error, int64_t now_ns);
   /// The GPU's encoder can't take this plane.
   Verdict HardwareRefused(const absl::Status& error, const PlaneLayout& layout, int64_t now_ns);
+  /// Software, in the GPU's place, can't take this plane either: the next encoder is one on the GPU
+  /// again. Returns why the GPU was left; empty if it was not.
+  std::string SoftwareRefused();
   /// The GPU coded a picture.
   void HardwareCoded(int64_t now_ns);
 
   /// One sentence while software encodes in the GPU's place, else empty.
   const std::string& reason() const { return reason_; }
-  /// Why the GPU did not take the plane that software is now asked to take; else empty.
-  const std::string& refusal() const { return refusal_; }
 
  private:
-  void FallBack(std::string reason, int64_t now_ns);
+  void FallBack(const char* what, const absl::Status& error, int64_t now_ns);
+  void ReturnToHardware();
 
   const bool may_fall_back_;
   bool software_ = false;
   int64_t software_since_ns_ = 0;
   std::string reason_;
-  std::string refusal_;
+  /// The GPU's own words.
+  std::string error_;
   /// The plane that the GPU refused.
   std::optional<PlaneLayout> refused_;
   int failures_ = 0;

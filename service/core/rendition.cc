@@ -19,11 +19,11 @@ bool RefusesFrame(const absl::Status& error) {
          error.code() == absl::StatusCode::kFailedPrecondition;
 }
 
-/// What software says of a frame that the GPU refused before, with what the GPU said.
-absl::Status BothReasons(const absl::Status& error, const std::string& gpu_refusal) {
-  if (gpu_refusal.empty()) return error;
+/// What software says of a frame, with what the GPU said before.
+absl::Status BothReasons(const absl::Status& error, const std::string& gpu_error) {
+  if (gpu_error.empty()) return error;
   return absl::Status(error.code(),
-                      absl::StrCat("The GPU: ", gpu_refusal, ". The CPU: ", error.message()));
+                      absl::StrCat("The GPU: ", gpu_error, ". The CPU: ", error.message()));
 }
 
 int64_t BackoffNs(int failures) {
@@ -319,7 +319,10 @@ void Rendition::HandleError(const absl::Status& error, const Frame& frame, int64
     }
     refused_ = {buffer.serial(), buffer.layout(), now_ns + kFrameRetryMinNs,
                 now_ns + kFrameRetryNs};
-    problem_ = StateOfEncodeError(BothReasons(error, choice_.refusal()));
+    const std::string gpu_error = hardware ? "" : choice_.SoftwareRefused();
+    problem_ = StateOfEncodeError(BothReasons(error, gpu_error));
+    // The GPU may have recovered by the next try; software never will.
+    if (!gpu_error.empty()) DropEncoder();
     return;
   }
   DropEncoder();
@@ -341,6 +344,8 @@ void Rendition::DropEncoder() {
 }
 
 std::string Rendition::DegradedReason() const {
+  // The state says it all then.
+  if (problem_.has_value()) return "";
   if (!choice_.reason().empty()) return choice_.reason();
   return identity_.degraded_reason;
 }

@@ -99,6 +99,32 @@ TEST_F(EncoderChoiceTest, APlaneThatNeitherTakesIsAStateWithBothReasons) {
   EXPECT_NE(state.reason.find("no mapping"), std::string::npos) << state.reason;
 }
 
+TEST_F(EncoderChoiceTest, AGpuThatFailsOnAPlaneThatTheCpuCantReadIsTriedOn) {
+  auto viewer = h_.Join();
+  h_.Step();
+  TakeAll(*viewer);
+  h_.encoder->hardware_errors = {kBroken, kBroken, kBroken};
+  h_.encoder->encode_errors.assign(2, absl::FailedPreconditionError("no mapping"));
+  h_.Flip();
+  h_.Step();
+  h_.Step();
+  const StateReport state = h_.loop().snapshot().state;
+  EXPECT_EQ(state.state, DisplayState::kImportFailed);
+  EXPECT_NE(state.reason.find("the ring hangs"), std::string::npos) << state.reason;
+  EXPECT_NE(state.reason.find("no mapping"), std::string::npos) << state.reason;
+  EXPECT_EQ(h_.loop().snapshot().degraded_reason, "");
+  EXPECT_EQ(h_.encoder->made, 3);
+  // Again the GPU, then software, each once: no busy loop.
+  h_.Step(kFrameRetryNs);
+  for (int i = 0; i < 5; ++i) h_.Step();
+  EXPECT_EQ(h_.encoder->made, 5);
+  EXPECT_EQ(h_.loop().snapshot().state, state) << "and nothing new to tell";
+  h_.Step(kFrameRetryNs);
+  EXPECT_EQ(h_.encoder->made, 6);
+  EXPECT_EQ(h_.loop().snapshot().state.state, DisplayState::kActive);
+  EXPECT_EQ(h_.loop().snapshot().encoder, "gpu");
+}
+
 TEST(EncoderChoice, WithoutAStandInTheGpuIsTriedOn) {
   EncoderChoice choice(false);
   EXPECT_EQ(choice.HardwareFailed(kBroken, kSecond), EncoderChoice::Verdict::kRebuild);
@@ -124,10 +150,9 @@ TEST(EncoderChoice, AnotherPlaneIsTheGpusAgain) {
   layout.width_px = 640;
   choice.HardwareRefused(kRefusal, layout, kSecond);
   EXPECT_TRUE(choice.SoftwareOnly(layout, kSecond));
-  EXPECT_EQ(choice.refusal(), "no import");
   layout.width_px = 800;
   EXPECT_FALSE(choice.SoftwareOnly(layout, kSecond));
-  EXPECT_EQ(choice.refusal(), "");
+  EXPECT_EQ(choice.SoftwareRefused(), "");
 }
 
 }  // namespace
