@@ -137,6 +137,42 @@ INSTANTIATE_TEST_SUITE_P(All, FailingGpu,
                            return name;
                          });
 
+TEST(FailingGpu, IsTriedAgainWhereNothingCanStandInAndDisturbsNobodyElse) {
+  auto sound = std::make_unique<SwDriver>("ihd");
+  TestDaemon daemon(Config("auto"));
+  daemon.AttachFake("sound", "gvt", "desktop", kWidthPx, kHeightPx);
+  TestViewer other(daemon.client(), "sound");
+  ASSERT_TRUE(other.WaitForPictures(1));
+  sound.reset();
+  // From here on each encoder fails at its fifth picture.
+  const SwDriver failing("ihd", "encode-fails:5");
+  daemon.AttachFake("failing", "gvt", "desktop", kWidthPx, kHeightPx);
+  TestViewer viewer(daemon.client(), "failing");
+  std::string reason;
+  ASSERT_TRUE(viewer.WaitFor([&reason](const TestViewer& seen) {
+    if (seen.states.empty()) return false;
+    reason = seen.states.back().reason();
+    return seen.states.back().state() == v1::Display::STATE_IMPORT_FAILED;
+  }));
+  EXPECT_THAT(reason, HasSubstr("The GPU: "));
+  EXPECT_THAT(reason, HasSubstr("The CPU: "));
+  EXPECT_TRUE(viewer.WaitFor([](const TestViewer& seen) {
+    return seen.states.back().state() == v1::Display::STATE_ACTIVE;
+  })) << "the GPU got no other chance";
+  viewer.Stop();
+  size_t units = 0;
+  other.WaitFor([&units](const TestViewer& seen) {
+    units = seen.unit_count;
+    return true;
+  });
+  EXPECT_TRUE(other.WaitFor([&](const TestViewer& seen) { return seen.unit_count > units; }));
+  other.Stop();
+  ExpectSound(other);
+  EXPECT_TRUE(std::all_of(other.states.begin(), other.states.end(), [](const auto& state) {
+    return state.state() == v1::Display::STATE_ACTIVE;
+  }));
+}
+
 TEST(FailingGpu, WithoutAStandInTheDisplaySaysEncoderFailed) {
   const SwDriver driver("ihd", "encode-fails");
   TestDaemon daemon(Config("vaapi"));
