@@ -61,6 +61,32 @@ TEST_F(DaemonStreamsTest, ASeparateCursorComesBeforeThePicture) {
                                      Event::kCursorMoved, Event::kAccessUnit));
 }
 
+TEST_F(DaemonStreamsTest, ACursorThatIsAskedForInThePictureIsThereForAll) {
+  const auto script = Script("ideal");
+  script->info.cursor_separate = true;
+  auto image = std::make_shared<CursorImage>();
+  image->width_px = image->height_px = 2;
+  image->argb.assign(4, 0xffffffff);
+  script->look.cursor = {true, 5, 6, image};
+  Start();
+  AttachFake("a");
+  Stream other(*viewers_, "a");
+  EXPECT_EQ(other.Next(Event::kStarted).started().cursor_path(), v1::CURSOR_PATH_SEPARATE);
+  ASSERT_TRUE(other.Next(Event::kAccessUnit).has_access_unit());
+  {
+    Stream stream(*viewers_);
+    v1::StreamDisplayRequest request;
+    request.mutable_start()->set_name("displays/a");
+    request.mutable_start()->set_cursor_in_picture(true);
+    stream.Send(request);
+    EXPECT_EQ(stream.Next(Event::kStarted).started().cursor_path(), v1::CURSOR_PATH_IN_PICTURE);
+    EXPECT_EQ(other.Next(Event::kStarted).started().cursor_path(), v1::CURSOR_PATH_IN_PICTURE);
+    EXPECT_TRUE(other.Next(Event::kAccessUnit).access_unit().key_frame());
+  }
+  EXPECT_EQ(other.Next(Event::kStarted).started().cursor_path(), v1::CURSOR_PATH_SEPARATE);
+  EXPECT_EQ(other.Next(Event::kCursorMoved).cursor_moved().x_px(), 5);
+}
+
 TEST_F(DaemonStreamsTest, WatchDisplayGivesTheSameEvents) {
   Start();
   AttachFake("a");
