@@ -81,7 +81,7 @@ Bench::Bench(int argc, char** argv)
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     if (argument == "--list") list_ = true;
-    if (argument == "--quick") effort_ = {Effort::Kind::kQuick, 3, 0.25};
+    if (argument == "--quick") effort_ = {Effort::Kind::kQuick, 2, 0.25};
     if (argument == "--tiny") effort_ = {Effort::Kind::kTiny, 1, 0.1};
     if (argument == "--case" && i + 1 < argc) chosen_.emplace_back(argv[++i]);
   }

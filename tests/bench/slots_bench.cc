@@ -17,6 +17,7 @@ namespace planecast::bench {
 namespace {
 
 constexpr int kSlotsPerSecond = 60;
+constexpr int64_t kSettleNs = 1'500'000'000;
 /// 0.06 % of a core: a message of numbers a second, and timers.
 constexpr double kNothingMs = 0.01;
 
@@ -82,7 +83,7 @@ absl::StatusOr<Round> MeasureRound(const Bench& bench, const Slot& slot) {
     }
   }
   // A picture that stands still is refined for a while; that is over then.
-  WaitUntilNs(MonotonicClock().NowNs() + bench.effort().Duration(1.5));
+  WaitUntilNs(MonotonicClock().NowNs() + (bench.effort().tiny() ? 0 : kSettleNs));
   if (absl::Status status = (*fleet)->Begin(); !status.ok()) return status;
   const int64_t start_ns = MonotonicClock().NowNs();
   const int64_t cpu_ns = (*host)->cpu_ns();
