@@ -8,6 +8,7 @@
 #include <chrono>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -89,6 +90,7 @@ class Daemon::Impl {
     if (auto status = StartHandOver(); !status.ok()) return status;
     const EncoderCatalog catalog = EncoderCatalog::Probe({.render_nodes = NamedRenderNodes()});
     TellEncoders(catalog);
+    for (const RenderNode& node : catalog.render_nodes()) render_nodes_.insert(node.path);
     registry_ = std::make_unique<Registry>(MakeRegistryOptions(catalog));
     host_service_ = std::make_unique<GrpcHostService>(GrpcHostService::Options{
         config_.limits().displays_max(), config_.limits().viewers_per_display_max(),
@@ -181,6 +183,13 @@ class Daemon::Impl {
   }
 
   absl::StatusOr<std::unique_ptr<PlaneSource>> OpenSource(const DisplaySpec& spec) {
+    // The daemon is privileged: it opens nothing as a GPU on a client's word alone.
+    if (!spec.render_node.empty() && !render_nodes_.contains(spec.render_node)) {
+      return absl::NotFoundError(absl::StrCat(
+          "there was no render node ", spec.render_node,
+          " when the daemon started; 'planecast host' lists those that it knows, and its config "
+          "can name others"));
+    }
     // Until the server listens nobody but AttachConfigured attaches.
     if (!starting_) return parts_.open_source(spec);
     auto source = std::make_unique<RetryingSource>(
@@ -276,6 +285,8 @@ class Daemon::Impl {
   bool starting_ = true;
   std::optional<Fd> socket_lock_;
   std::unique_ptr<HandOverServer> hand_over_;
+  /// Those that were probed. Constant once the first display is attached.
+  std::set<std::string> render_nodes_;
   std::unique_ptr<Registry> registry_;
   std::unique_ptr<GrpcHostService> host_service_;
   std::unique_ptr<GrpcDisplayService> display_service_;

@@ -11,8 +11,6 @@
 namespace planecast {
 namespace {
 
-constexpr size_t kPathMaxBytes = 4096;
-
 constexpr size_t kDisplayIdMaxChars = 63;
 constexpr std::string_view kCdevDirectory = "/dev/vfio/devices/";
 constexpr size_t kTokenChars = 32;
@@ -137,10 +135,11 @@ absl::Status CheckDisplayId(std::string_view id) {
 absl::Status CheckDisplaySource(const v1::DisplaySource& source) {
   if (auto status = CheckEnums(source); !status.ok()) return status;
   const std::string& render_node = source.render_node();
-  if (!render_node.empty() && (render_node[0] != '/' || render_node.size() > kPathMaxBytes)) {
+  if (!render_node.empty() && render_node[0] != '/') {
     return absl::InvalidArgumentError(
         "source.render_node is no absolute path; use e.g. /dev/dri/renderD128");
   }
+  if (auto status = CheckText("source.render_node", render_node); !status.ok()) return status;
   switch (source.device_case()) {
     case v1::DisplaySource::kFake:
       return CheckFake(source.fake());

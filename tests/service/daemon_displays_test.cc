@@ -157,6 +157,17 @@ TEST_F(DaemonDisplaysTest, ADeviceThatDoesNotOpenIsAnErrorWithItsReason) {
   EXPECT_THAT(log_.Text(), HasSubstr("a: attach failed: there is no such device"));
 }
 
+TEST_F(DaemonDisplaysTest, NothingIsOpenedAsAGpuOnAClientsWordAlone) {
+  Start();
+  v1::AttachDisplayRequest request = FakeRequest("a", "ideal");
+  request.mutable_source()->set_render_node("/dev/zero");
+  const grpc::Status status = Attach(request);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_THAT(status.error_message(), HasSubstr("/dev/zero"));
+  request.mutable_source()->set_render_node("renderD128");
+  EXPECT_EQ(Attach(request).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
 TEST_F(DaemonDisplaysTest, TheLimitOfDisplaysHolds) {
   Start(" limits { displays_max: 1 }");
   AttachFake("a");
