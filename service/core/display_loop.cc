@@ -26,8 +26,7 @@ DisplayLoop::DisplayLoop(DisplaySnapshot identity, std::unique_ptr<PlaneSource> 
       publish_(std::move(publish)),
       source_(std::move(source)),
       snapshot_(std::move(identity)) {
-  if (options_.render_node_of) render_node_ = options_.render_node_of(snapshot_.spec);
-  renditions_.push_back(std::make_unique<Rendition>(options_, render_node_, counters_));
+  renditions_.push_back(std::make_unique<Rendition>(options_, snapshot_.spec, counters_));
   snapshot_.attach_time_ns = clock_.NowNs();
   plane_state_.reason = "The device is being opened and probed.";
   plane_state_.since_ns = snapshot_.attach_time_ns;

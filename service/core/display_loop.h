@@ -189,8 +189,6 @@ class DisplayLoop {
   bool look_wanted_ = true;
 
   /// The best first; at least one. Those behind the first have members.
-  /// The GPU for this display's encoders; empty for any.
-  std::string render_node_;
   std::vector<std::unique_ptr<Rendition>> renditions_;
   std::vector<SnapshotCallback> refreshes_;
   std::deque<PictureRequest> pictures_;

@@ -32,7 +32,8 @@ struct DisplayOptions {
   bool encoder_reads_by_cpu = true;
   /// Software may take over from a GPU that fails.
   bool software_fallback = true;
-  /// The render node for a display's encoders, or empty for any; null means any.
+  /// The render node for a display's encoders, or empty for any; null means any. Asked by the
+  /// display's thread each time that it makes an encoder.
   std::function<std::string(const DisplaySpec&)> render_node_of;
   int encoder_threads = 1;
   H264Profile profile = H264Profile::kConstrainedBaseline;

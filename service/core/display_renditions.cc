@@ -99,7 +99,7 @@ void DisplayLoop::MoveDown(size_t index, int64_t now_ns) {
   for (size_t i = members.size(); i-- > 0;) {
     if (CanFollow(members[i], best, index, now_ns)) continue;
     if (index + 1 == renditions_.size()) {
-      renditions_.push_back(std::make_unique<Rendition>(options_, render_node_, counters_));
+      renditions_.push_back(std::make_unique<Rendition>(options_, snapshot_.spec, counters_));
     }
     ++counters_.moves_down;
     Move(index, i, index + 1, now_ns);

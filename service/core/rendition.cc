@@ -33,10 +33,10 @@ int64_t BackoffNs(int failures) {
 
 }  // namespace
 
-Rendition::Rendition(const DisplayOptions& options, const std::string& render_node,
+Rendition::Rendition(const DisplayOptions& options, const DisplaySpec& spec,
                      DisplayCounters& counters)
     : options_(options),
-      render_node_(render_node),
+      spec_(spec),
       clock_(*options.clock),
       counters_(counters),
       choice_(options.software_fallback),
@@ -142,7 +142,8 @@ Rendition::Readiness Rendition::Prepare(const Frame& frame, int64_t now_ns) {
   params.frame_rate_hz = options_.frame_rate_max_hz;
   params.threads = options_.encoder_threads;
   params.profile = options_.profile;
-  params.render_node = render_node_;
+  // Not once for all: a configured display may wait for its device, which then tells its GPU.
+  if (options_.render_node_of) params.render_node = options_.render_node_of(spec_);
   params.software_only = choice_.SoftwareOnly(layout, now_ns);
   absl::StatusOr<std::unique_ptr<Encoder>> made = options_.make_encoder(params, wanted_rate_);
   if (!made.ok()) {

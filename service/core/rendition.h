@@ -83,9 +83,8 @@ class Rendition {
     kNewEncoder,
   };
 
-  /// Both must outlive the rendition.
-  Rendition(const DisplayOptions& options, const std::string& render_node,
-            DisplayCounters& counters);
+  /// All must outlive the rendition.
+  Rendition(const DisplayOptions& options, const DisplaySpec& spec, DisplayCounters& counters);
 
   std::vector<Member>& members() { return members_; }
   const std::vector<Member>& members() const { return members_; }
@@ -158,7 +157,7 @@ class Rendition {
   void HandleError(const absl::Status& error, const Frame& frame, int64_t now_ns);
 
   const DisplayOptions& options_;
-  const std::string render_node_;
+  const DisplaySpec& spec_;
   Clock& clock_;
   DisplayCounters& counters_;
   std::vector<Member> members_;
