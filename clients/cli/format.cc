@@ -88,6 +88,15 @@ std::string FormatSize(const v1::Display& display) {
   return absl::StrCat(display.primary_plane().width_px(), "x", display.primary_plane().height_px());
 }
 
+std::string FormatPixelPath(v1::PixelPath path, const std::string& reason) {
+  constexpr std::string_view kPrefix = "PIXEL_PATH_";
+  if (path == v1::PIXEL_PATH_UNSPECIFIED) return "-";
+  std::string name = v1::PixelPath_Name(path);
+  if (name.empty()) name = absl::StrCat(static_cast<int>(path));
+  if (name.starts_with(kPrefix)) name.erase(0, kPrefix.size());
+  return reason.empty() ? name : absl::StrCat(name, ": ", reason);
+}
+
 std::string FormatDurationNs(int64_t duration_ns) {
   if (duration_ns < 1'000'000) return absl::StrFormat("%.0f us", duration_ns / 1e3);
   if (duration_ns < 1'000'000'000) return absl::StrFormat("%.1f ms", duration_ns / 1e6);

@@ -34,6 +34,9 @@ std::string FormatSource(const v1::DisplaySource& source);
 /// `1920x1080`, or `-` without a plane.
 std::string FormatSize(const v1::Display& display);
 
+/// `ZERO_COPY: reason`, as much of it as there is, or `-`.
+std::string FormatPixelPath(v1::PixelPath path, const std::string& reason);
+
 /// `4.2 ms`, `830 us`.
 std::string FormatDurationNs(int64_t duration_ns);
 

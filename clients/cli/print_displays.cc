@@ -31,19 +31,6 @@ std::string FormatFlipRegime(v1::FlipRegime regime) {
   }
 }
 
-std::string FormatPixelPath(v1::PixelPath path) {
-  switch (path) {
-    case v1::PIXEL_PATH_ZERO_COPY:
-      return "ZERO_COPY";
-    case v1::PIXEL_PATH_GPU_COPY:
-      return "GPU_COPY";
-    case v1::PIXEL_PATH_CPU_COPY:
-      return "CPU_COPY";
-    default:
-      return "-";
-  }
-}
-
 std::string FormatPlane(const v1::Display& display) {
   if (!display.has_primary_plane()) return "-";
   const v1::Plane& plane = display.primary_plane();
@@ -107,9 +94,7 @@ void PrintDisplay(const Context& context, const v1::Display& display) {
   rows.push_back({"encoder", display.encoder().empty() ? "-" : display.encoder()});
   if (display.encoder_detail() != display.encoder()) add_if("", display.encoder_detail());
   if (display.pixel_path() != v1::PIXEL_PATH_UNSPECIFIED) {
-    rows.push_back({"pixels", absl::StrCat(FormatPixelPath(display.pixel_path()),
-                                           display.pixel_path_reason().empty() ? "" : ": ",
-                                           display.pixel_path_reason())});
+    rows.push_back({"pixels", FormatPixelPath(display.pixel_path(), display.pixel_path_reason())});
   }
   rows.push_back({"viewers", absl::StrCat(display.viewer_count())});
   rows.push_back({"mode", display.mode_settable() ? "can be set with 'planecast mode'" : "fixed"});

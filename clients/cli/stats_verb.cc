@@ -33,7 +33,12 @@ class StatsPrinter : public StreamHandler {
     started_ = started;
   }
 
-  void OnAccessUnit(Stream& /*stream*/, const v1::AccessUnit& /*unit*/) override {}
+  void OnAccessUnit(Stream& /*stream*/, const v1::AccessUnit& unit) override {
+    if (unit.key_frame() || unit.pixel_path() != pixel_path_) {
+      pixel_path_reason_ = unit.pixel_path_reason();
+    }
+    pixel_path_ = unit.pixel_path();
+  }
 
   void OnState(const v1::DisplayStateChanged& state) override {
     state_ = state;
@@ -90,6 +95,7 @@ class StatsPrinter : public StreamHandler {
                                       FormatBitrate(stats.bitrate_bps()), stats.quantizer())},
              {"frames", absl::StrCat(stats.encoded(), " encoded, ", stats.key_frames(),
                                      " of them key, ", FormatBytes(stats.encoded_bytes()))},
+             {"pixels", FormatPixelPath(pixel_path_, pixel_path_reason_)},
              {"looks", absl::StrCat(stats.looks(), ", ", stats.unchanged(), " found nothing new")},
              {"viewers", absl::StrCat(stats.viewer_count())},
              {"this viewer", absl::StrCat(stats.dropped(), " dropped, ", stats.resyncs(),
@@ -119,6 +125,8 @@ class StatsPrinter : public StreamHandler {
   const Context& context_;
   const int64_t count_max_;
   Stream* stream_ = nullptr;
+  v1::PixelPath pixel_path_ = v1::PIXEL_PATH_UNSPECIFIED;
+  std::string pixel_path_reason_;
   v1::StreamStarted started_;
   v1::DisplayStateChanged state_;
   int64_t count_ = 0;
