@@ -21,8 +21,9 @@ bool Copy(const Buffer& buffer, T* out, size_t offset = 0) {
   return true;
 }
 
+/// By the id alone: GStreamer leaves the flags 0, and the drivers of GPUs take that.
 bool IsUnused(const VAPictureH264& picture) {
-  return picture.picture_id == VA_INVALID_SURFACE && (picture.flags & VA_PICTURE_H264_INVALID) != 0;
+  return picture.picture_id == VA_INVALID_SURFACE;
 }
 
 uint32_t MaskOf(uint32_t packed_type) {
