@@ -530,6 +530,7 @@ VAStatus Driver::EndEncode(Context& context, PictureInput& input) {
   current->reconstructed_by = context.id;
   state.any_picture = true;
   state.frame_num = picture.frame_num;
+  state.idr_pic_id.reset();
   if (picture.pic_fields.bits.idr_pic_flag != 0) state.idr_pic_id = input.slices[0].idr_pic_id;
   return VA_STATUS_SUCCESS;
 }
