@@ -108,7 +108,7 @@ TEST_P(FailingGpu, GivesWayToSoftwareOrSaysWhyNot) {
     TestViewer opaque(daemon.client(), "opaque");
     ASSERT_TRUE(readable.WaitFor([](const TestViewer& viewer) {
       return !viewer.started.empty() && viewer.started.back().encoder() != "vaapi" &&
-             viewer.started.back().encoder() != "" && viewer.pictures.size() >= 12;
+             !viewer.started.back().encoder().empty() && viewer.pictures.size() >= 12;
     }));
     ASSERT_TRUE(opaque.WaitFor([](const TestViewer& viewer) {
       return std::any_of(viewer.states.begin(), viewer.states.end(), [](const auto& state) {

@@ -8,7 +8,6 @@
 namespace planecast {
 namespace {
 
-using ::planecast::testing::kMs;
 using ::planecast::testing::kSecond;
 using ::planecast::testing::LookWithFrame;
 using ::planecast::testing::LoopHarness;
