@@ -213,15 +213,11 @@ INSTANTIATE_TEST_SUITE_P(All, EncoderQuality,
                                                               H264Profile::kHigh)),
                          ContractParamName);
 #if PLANECAST_HAVE_VAAPI
-INSTANTIATE_TEST_SUITE_P(
-    VaApi, EncoderQuality,
-    ::testing::Combine(::testing::Values(Subject{"vaapi", "ihd", true}, Subject{"vaapi", "ihd"},
-                                         Subject{"vaapi", "ihd-lp", true},
-                                         Subject{"vaapi", "radeonsi", true},
-                                         Subject{"vaapi", "radeonsi-old", true},
-                                         Subject{"vaapi", "minimal", true}),
-                       ::testing::Values(H264Profile::kConstrainedBaseline, H264Profile::kHigh)),
-    ContractParamName);
+INSTANTIATE_TEST_SUITE_P(VaApi, EncoderQuality,
+                         ::testing::Combine(::testing::ValuesIn(GpuSubjects()),
+                                            ::testing::Values(H264Profile::kConstrainedBaseline,
+                                                              H264Profile::kHigh)),
+                         ContractParamName);
 #endif
 
 }  // namespace
