@@ -96,12 +96,12 @@ bool WaitForNoDisplays() {
 }
 
 MemfdPlane::MemfdPlane(uint32_t fourcc, uint32_t width_px, uint32_t height_px,
-                       uint32_t padding_bytes, uint64_t modifier)
+                       uint32_t padding_bytes)
     : cpu_reads_(std::make_shared<int>(0)), cpu_readable_(std::make_shared<bool>(false)) {
   // Apart from those of planes on the heap.
   static std::atomic<uint64_t> next_serial = uint64_t{1} << 32;
   layout_ = {.fourcc = fourcc,
-             .modifier = modifier,
+             .modifier = DRM_FORMAT_MOD_LINEAR,
              .width_px = width_px,
              .height_px = height_px,
              .stride_bytes = width_px * std::max(BytesPerPixel(fourcc), 1u) + padding_bytes,
@@ -122,11 +122,6 @@ MemfdPlane::MemfdPlane(uint32_t fourcc, uint32_t width_px, uint32_t height_px,
 void MemfdPlane::Show(HeapPlane& plane) {
   ASSERT_EQ(plane.layout(), layout_);
   std::memcpy(bytes_.get(), plane.bytes().data(), plane.bytes().size());
-}
-
-void MemfdPlane::Poke(size_t offset_bytes, uint32_t pixel) {
-  ASSERT_LE(offset_bytes + sizeof(pixel), layout_.size_bytes);
-  std::memcpy(bytes_.get() + offset_bytes, &pixel, sizeof(pixel));
 }
 
 Frame MemfdPlane::frame(int64_t time_ns) const {

@@ -38,13 +38,10 @@ bool WaitForNoDisplays();
 /// for.
 class MemfdPlane {
  public:
-  MemfdPlane(uint32_t fourcc, uint32_t width_px, uint32_t height_px, uint32_t padding_bytes = 0,
-             uint64_t modifier = 0);
+  MemfdPlane(uint32_t fourcc, uint32_t width_px, uint32_t height_px, uint32_t padding_bytes = 0);
 
   /// Takes over what a plane on the heap shows, which must have the same layout.
   void Show(HeapPlane& plane);
-  /// Writes a 32-bit pixel where it lies in memory.
-  void Poke(size_t offset_bytes, uint32_t pixel);
   const PlaneLayout& layout() const { return layout_; }
   Frame frame(int64_t time_ns = 0) const;
   /// CPU reads that were begun.
