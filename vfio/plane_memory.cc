@@ -26,7 +26,7 @@ absl::Status MappingRefused(int negative_errno, uint64_t size_bytes) {
   return absl::FailedPreconditionError(absl::StrCat(
       "the driver does not let the CPU map its dma-buf (mmap: ", ErrnoText(negative_errno),
       negative_errno == -EINVAL && has_partial_page ? "; its last page is used in part only" : "",
-      "), so this plane needs a GPU import: use an encoder on the GPU that hosts the vGPU"));
+      "), so this plane needs a GPU import"));
 }
 
 }  // namespace

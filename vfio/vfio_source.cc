@@ -222,7 +222,7 @@ void VfioPlaneSource::NoteProblems() {
   };
   note("no flip events, polling instead: ", flip_problem_);
   note("the guest was not offered the mode: ", edid_problem_);
-  note("the cursor's image is not known: ", cursor_.problem());
+  note("the cursor's image, which only the CPU reads, is not known: ", cursor_.problem());
 }
 
 std::vector<int> VfioPlaneSource::wait_fds() const {
