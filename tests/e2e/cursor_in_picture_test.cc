@@ -13,20 +13,6 @@ namespace {
 // A block whose mean is off by less shows the same.
 constexpr double kSameBlock = 8;
 
-Daemon::Parts PartsFor(const FakeSourceOptions& options, SteppedFakeSource* out) {
-  Daemon::Parts parts;
-  parts.open_source = [options,
-                       out](const DisplaySpec&) -> absl::StatusOr<std::unique_ptr<PlaneSource>> {
-    auto made = MakeSteppedFakeSource(options, MonotonicClock());
-    if (!made.ok()) return made.status();
-    out->device = made->device;
-    out->runner = made->runner;
-    made->runner->StepTo(0, MonotonicClock().NowNs());
-    return std::move(made->source);
-  };
-  return parts;
-}
-
 std::unique_ptr<Scene> DesktopWith(bool cursor) {
   auto scene = MakeScene({.kind = SceneKind::kDesktop,
                           .width_px = 640,
@@ -40,7 +26,7 @@ std::unique_ptr<Scene> DesktopWith(bool cursor) {
 TEST(CursorInPicture, IsWhereTheGuestHasItAndNowhereElse) {
   SteppedFakeSource fake;
   const FakeSourceOptions options{.width_px = 640, .height_px = 368, .frame_rate_hz = 30};
-  TestDaemon daemon("", PartsFor(options, &fake));
+  TestDaemon daemon("", SteppedParts(options, &fake));
   daemon.AttachFake("d", "ideal", "desktop");
   TestViewer::Options asks;
   asks.stream.cursor_in_picture = true;

@@ -59,6 +59,20 @@ double Psnr(double squared_error_sum, size_t samples) {
 
 }  // namespace
 
+Daemon::Parts SteppedParts(const FakeSourceOptions& options, SteppedFakeSource* out) {
+  Daemon::Parts parts;
+  parts.open_source = [options,
+                       out](const DisplaySpec&) -> absl::StatusOr<std::unique_ptr<PlaneSource>> {
+    auto made = MakeSteppedFakeSource(options, MonotonicClock());
+    if (!made.ok()) return made.status();
+    out->device = made->device;
+    out->runner = made->runner;
+    made->runner->StepTo(0, MonotonicClock().NowNs());
+    return std::move(made->source);
+  };
+  return parts;
+}
+
 TestDaemon::TestDaemon(const std::string& extra_config, Daemon::Parts parts) {
   std::string pattern = (std::filesystem::temp_directory_path() / "planecast-XXXXXX").string();
   if (mkdtemp(pattern.data()) == nullptr) {

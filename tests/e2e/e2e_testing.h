@@ -24,6 +24,9 @@ namespace planecast::testing {
 /// What no wait of a test may exceed; a wait ends as soon as its condition holds.
 inline constexpr int64_t kPatienceSeconds = 30;
 
+/// Opens every display on one fake of which the test decides each step; `out` lets it do so.
+Daemon::Parts SteppedParts(const FakeSourceOptions& options, SteppedFakeSource* out);
+
 /// A daemon on a unix socket in a folder of its own.
 class TestDaemon {
  public:

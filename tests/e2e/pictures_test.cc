@@ -91,20 +91,6 @@ struct FormatCase {
 
 class GuestFormat : public ::testing::TestWithParam<FormatCase> {};
 
-Daemon::Parts SteppedParts(const FakeSourceOptions& options, SteppedFakeSource* out) {
-  Daemon::Parts parts;
-  parts.open_source = [options,
-                       out](const DisplaySpec&) -> absl::StatusOr<std::unique_ptr<PlaneSource>> {
-    auto made = MakeSteppedFakeSource(options, MonotonicClock());
-    if (!made.ok()) return made.status();
-    out->device = made->device;
-    out->runner = made->runner;
-    made->runner->StepTo(0, MonotonicClock().NowNs());
-    return std::move(made->source);
-  };
-  return parts;
-}
-
 TEST_P(GuestFormat, HasTheSameColoursOrSaysWhyNot) {
   const FakeSourceOptions options{.scene = SceneKind::kDesktop,
                                   .width_px = 640,
