@@ -49,8 +49,7 @@ void Rendition::SetLimits(const RateParams& rate, int frame_rate_hz, bool narrow
   narrow_ = narrow;
   if (!narrow) pace_hz_ = 0;
   frame_rate_hz_ = frame_rate_hz;
-  // Nobody waits longer for the next frame than the limits of those who watch now ask for.
-  next_frame_ns_ = std::min(next_frame_ns_, now_ns + FrameIntervalNs());
+  pacer_.Limit(now_ns, FrameIntervalNs());
 }
 
 void Rendition::DrawCursor(const Cursor* cursor) {
@@ -72,7 +71,7 @@ bool Rendition::AnyViewerReady() const {
 bool Rendition::LookDue(const Frame* frame, int64_t now_ns) const {
   // Whoever waits gets the newest picture, not the one that was held back.
   if (HeldBackUntilNs(frame) > now_ns) return false;
-  if (frame_pending_ && AnyViewerReady() && now_ns >= next_frame_ns_) return true;
+  if (frame_pending_ && AnyViewerReady() && pacer_.Due(now_ns)) return true;
   // The pixels may have changed: then there is nothing to refine yet.
   if (RefineNs(frame) <= now_ns && AnyViewerReady()) return true;
   return frame != nullptr && KeyFrameNs() <= now_ns;
@@ -85,7 +84,7 @@ int64_t Rendition::NextNs(const Frame* frame) const {
   // A new size begins the stream anew, for viewers that are not ready too.
   const bool resizes = encoder_ != nullptr && !EncoderFits(*frame);
   if (frame_pending_ && (AnyViewerReady() || resizes)) {
-    next_ns = std::min(next_ns, std::max(resizes ? 0 : next_frame_ns_, held_back_ns));
+    next_ns = std::min(next_ns, std::max(resizes ? 0 : pacer_.next_ns(), held_back_ns));
   }
   if (RefineNs(frame) != kNever && AnyViewerReady()) {
     next_ns = std::min(next_ns, std::max(RefineNs(frame), held_back_ns));
@@ -105,7 +104,7 @@ bool Rendition::AwaitsReady(const Frame* frame, int64_t now_ns) const {
 }
 
 void Rendition::Begin(int64_t now_ns) {
-  next_frame_ns_ = 0;
+  pacer_.Restart();
   window_start_ns_ = now_ns;
   window_units_ = window_bytes_ = window_quantizers_ = 0;
 }
@@ -174,7 +173,8 @@ std::optional<bool> Rendition::MaybeEncode(Frame& frame, bool new_frame, int64_t
       frame_pending_ = true;
       return std::nullopt;
     }
-    if (now_ns < next_frame_ns_) {
+    if (!pacer_.Due(now_ns)) {
+      if (new_frame) pacer_.NoteHeld(now_ns);
       if (new_frame) ++counters_.skipped_frame_rate;
       frame_pending_ = true;
       return std::nullopt;
@@ -201,7 +201,7 @@ void Rendition::ServeStillPicture(int64_t now_ns) {
 
 int64_t Rendition::RefineNs(const Frame* frame) const {
   if (refine_ns_ == kNever || encoder_ == nullptr || frame == nullptr) return kNever;
-  return std::max({refine_ns_, still_ns_, next_frame_ns_});
+  return std::max({refine_ns_, still_ns_, pacer_.next_ns()});
 }
 
 int64_t Rendition::KeyFrameNs() const {
@@ -263,10 +263,7 @@ std::optional<bool> Rendition::Encode(Frame& frame, bool force_idr, int64_t now_
   if (changed || (request.refine && !refined)) still_ns_ = now_ns + kStillNs;
   if (!changed) ++counters_.unchanged;
   if (result->unit == nullptr) return changed;
-  const int64_t interval_ns = FrameIntervalNs();
-  // Half an interval of credit keeps the cap's average in spite of a guest's jitter.
-  // Key frames don't wait for the cap, and what they use up of it is not owed for ever.
-  next_frame_ns_ = std::clamp(next_frame_ns_, now_ns - interval_ns / 2, now_ns) + interval_ns;
+  pacer_.NoteCoded(now_ns, FrameIntervalNs());
   HandleUnit(result->unit);
   return changed;
 }

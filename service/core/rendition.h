@@ -14,6 +14,7 @@
 #include "service/core/display_options.h"
 #include "service/core/display_state.h"
 #include "service/core/encoder_choice.h"
+#include "service/core/frame_pacer.h"
 #include "service/core/latency_window.h"
 #include "service/core/stream_event.h"
 #include "service/core/viewer.h"
@@ -200,7 +201,7 @@ class Rendition {
   /// As EncodeResult::refine_ns.
   int64_t refine_ns_ = kNever;
   std::optional<int64_t> last_key_frame_ns_;
-  int64_t next_frame_ns_ = 0;
+  FramePacer pacer_;
   /// A frame was looked at and not encoded: no viewer was ready, the frame-rate cap, an error.
   bool frame_pending_ = false;
 
