@@ -1,6 +1,5 @@
 #include "service/daemon.h"
 
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
@@ -11,6 +10,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -18,7 +18,10 @@
 #include "service/config.h"
 #include "service/grpc_display_service.h"
 #include "service/grpc_event_codec.h"
+#include "service/grpc_health_service.h"
 #include "service/grpc_host_service.h"
+#include "service/grpc_queue.h"
+#include "service/grpc_reflection_service.h"
 #include "service/grpc_viewer_service.h"
 #include "service/hand_over.h"
 #include "service/proto_convert.h"
@@ -61,6 +64,13 @@ void SetServerOptions(grpc::ServerBuilder& builder) {
                              kClientPingIntervalMinMs);
 }
 
+/// All that the server serves.
+std::vector<std::string> ServiceNames() {
+  return {v1::HostService::service_full_name(), v1::DisplayService::service_full_name(),
+          v1::ViewerService::service_full_name(), grpc::health::v1::Health::service_full_name(),
+          grpc::reflection::v1alpha::ServerReflection::service_full_name()};
+}
+
 EncoderFactory MakeEncoderFactory(const std::string& id, const EncoderCatalog& catalog,
                                   Clock& clock) {
   return [id, catalog, &clock](const EncoderParams& params, const RateParams& rate) {
@@ -79,7 +89,8 @@ class Daemon::Impl {
         parts_(std::move(parts)),
         wall_(*parts_.clock),
         codec_(wall_),
-        states_(log, *parts_.clock) {}
+        states_(log, *parts_.clock),
+        queue_(*parts_.clock) {}
   ~Impl() { Drain(); }
 
   absl::Status Start() {
@@ -96,7 +107,7 @@ class Daemon::Impl {
         config_.limits().displays_max(), config_.limits().viewers_per_display_max(),
         hand_over_ != nullptr, catalog.encoders(), catalog.render_nodes()});
     display_service_ = std::make_unique<GrpcDisplayService>(*registry_, wall_, log_);
-    viewer_service_ = std::make_unique<GrpcViewerService>(*registry_, codec_, log_, *parts_.clock);
+    viewer_service_ = std::make_unique<GrpcViewerService>(*registry_, codec_, log_);
     AttachConfigured();
     starting_ = false;
     return Listen();
@@ -107,7 +118,7 @@ class Daemon::Impl {
     if (drained_) return;
     drained_ = true;
     if (server_ != nullptr) DrainServer();
-    if (viewer_service_ != nullptr) viewer_service_->Stop();
+    queue_.Stop();
     // Devices are closed when this returns, not when the daemon is destroyed.
     server_.reset();
     viewer_service_.reset();
@@ -216,21 +227,23 @@ class Daemon::Impl {
   }
 
   absl::Status Listen() {
-    // Both are switches of the process, not of a builder.
-    grpc::EnableDefaultHealthCheckService(true);
-    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    // A switch of the process, not of a builder.
+    grpc::EnableDefaultHealthCheckService(false);
     grpc::ServerBuilder builder;
     SetServerOptions(builder);
     if (auto status = listen_.AddTo(builder, config_); !status.ok()) return status;
-    builder.RegisterService(host_service_.get());
-    builder.RegisterService(display_service_.get());
-    viewer_service_->AddTo(builder);
+    queue_.AddTo(builder);
+    host_service_->AddTo(builder, queue_);
+    display_service_->AddTo(builder, queue_);
+    viewer_service_->AddTo(builder, queue_);
+    health_service_.AddTo(builder, queue_);
+    reflection_service_.AddTo(builder, queue_);
     {
       const OwnerOnlyFiles guard;
       server_ = builder.BuildAndStart();
     }
     if (server_ == nullptr) return listen_.BuildError();
-    viewer_service_->Serve();
+    queue_.Serve();
     if (auto status = listen_.Start(); !status.ok()) return status;
     addresses_ = listen_.bound();
     for (const BoundAddress& address : addresses_) {
@@ -262,7 +275,7 @@ class Daemon::Impl {
 
   void DrainServer() {
     log_.Info("", "draining: saying goodbye to all streams");
-    if (auto* health = server_->GetHealthCheckService()) health->SetServingStatus(false);
+    health_service_.StopServing();
     Goodbye goodbye;
     goodbye.reason = Goodbye::Reason::kDraining;
     goodbye.message = "the server is shutting down";
@@ -291,6 +304,9 @@ class Daemon::Impl {
   std::unique_ptr<GrpcHostService> host_service_;
   std::unique_ptr<GrpcDisplayService> display_service_;
   std::unique_ptr<GrpcViewerService> viewer_service_;
+  GrpcHealthService health_service_{ServiceNames()};
+  GrpcReflectionService reflection_service_{ServiceNames()};
+  GrpcQueue queue_;
   ListenAddresses listen_;
   std::unique_ptr<grpc::Server> server_;
   std::vector<BoundAddress> addresses_;

@@ -7,9 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "encoder/pixels.h"
 #include "service/core/display_name.h"
-#include "service/grpc_watch_reactor.h"
+#include "service/grpc_watch_call.h"
 #include "service/proto_convert.h"
-#include "service/status.h"
 #include "vfio/frame.h"
 
 namespace planecast {
@@ -25,9 +24,14 @@ constexpr int kSnapshotWorkers = 2;
 constexpr int64_t kSnapshotWaitMaxNs = 5'000'000'000;
 constexpr int kModeSizeMinPx = 64;
 
-grpc::ServerUnaryReactor* Finish(grpc::ServerUnaryReactor* reactor, const absl::Status& status) {
-  reactor->Finish(ToGrpc(status));
-  return reactor;
+/// Runs `job` on a worker of `pool` and finishes the call with its status.
+template <class ExchangePtr>
+void FinishFromWorker(WorkerPool& pool, const ExchangePtr& exchange,
+                      std::function<absl::Status()> job) {
+  const bool taken = pool.Submit([exchange, job = std::move(job)] { exchange->Finish(job()); });
+  if (taken) return;
+  exchange->Finish(
+      absl::ResourceExhaustedError("too many calls wait for a device; try again soon"));
 }
 
 absl::Status CheckModeSize(const v1::SetDisplayModeRequest& request) {
@@ -62,12 +66,23 @@ GrpcDisplayService::GrpcDisplayService(Registry& registry, const WallClock& wall
       device_workers_(kDeviceWorkers, kJobsMax),
       snapshot_workers_(kSnapshotWorkers, kSnapshotsMax) {}
 
-void GrpcDisplayService::FinishFromWorker(WorkerPool& pool, grpc::ServerUnaryReactor* reactor,
-                                          std::function<absl::Status()> job) {
-  const bool taken =
-      pool.Submit([reactor, job = std::move(job)] { reactor->Finish(ToGrpc(job())); });
-  if (taken) return;
-  Finish(reactor, absl::ResourceExhaustedError("too many calls wait for a device; try again soon"));
+void GrpcDisplayService::AddTo(grpc::ServerBuilder& builder, GrpcQueue& queue) {
+  using Self = GrpcDisplayService;
+  builder.RegisterService(this);
+  const auto add = [&](HandlerThread thread, auto request, auto handler) {
+    AddUnary(queue, thread, this, request,
+             [this, handler](const auto& exchange) { (this->*handler)(exchange); });
+  };
+  // Each of a list's displays takes as long as a message to a viewer.
+  add(HandlerThread::kWorker, &Self::RequestListDisplays, &Self::List);
+  add(HandlerThread::kQueue, &Self::RequestGetDisplay, &Self::Get);
+  add(HandlerThread::kQueue, &Self::RequestAttachDisplay, &Self::Attach);
+  add(HandlerThread::kQueue, &Self::RequestDetachDisplay, &Self::Detach);
+  add(HandlerThread::kQueue, &Self::RequestSetDisplayMode, &Self::SetMode);
+  add(HandlerThread::kQueue, &Self::RequestGetSnapshot, &Self::Snapshot);
+  queue.Add([this](GrpcQueue& q, uint64_t id) {
+    return MakeWatchDisplaysCall(q, id, *this, registry_, wall_);
+  });
 }
 
 std::shared_ptr<const void> GrpcDisplayService::StartSnapshot() {
@@ -78,119 +93,96 @@ std::shared_ptr<const void> GrpcDisplayService::StartSnapshot() {
   return {this, [this](const void*) { --snapshots_; }};
 }
 
-int64_t GrpcDisplayService::DeadlineNs(const grpc::CallbackServerContext& context) const {
-  const auto left = context.deadline() - std::chrono::system_clock::now();
+int64_t GrpcDisplayService::DeadlineNs(std::chrono::system_clock::time_point deadline) const {
+  const auto left = deadline - std::chrono::system_clock::now();
   const int64_t left_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(left).count();
   return wall_.monotonic().NowNs() + std::clamp<int64_t>(left_ns, 0, kSnapshotWaitMaxNs);
 }
 
-grpc::ServerUnaryReactor* GrpcDisplayService::ListDisplays(grpc::CallbackServerContext* context,
-                                                           const v1::ListDisplaysRequest* request,
-                                                           v1::ListDisplaysResponse* response) {
-  auto* reactor = context->DefaultReactor();
-  auto page = registry_.List(request->page_size(), request->page_token());
-  if (!page.ok()) return Finish(reactor, page.status());
+void GrpcDisplayService::List(
+    const Exchange<v1::ListDisplaysRequest, v1::ListDisplaysResponse>& exchange) {
+  const v1::ListDisplaysRequest& request = exchange->request();
+  auto page = registry_.List(request.page_size(), request.page_token());
+  if (!page.ok()) return exchange->Finish(page.status());
   for (const DisplaySnapshot& snapshot : page->displays) {
-    *response->add_displays() = ToProto(snapshot, wall_);
+    *exchange->response().add_displays() = ToProto(snapshot, wall_);
   }
-  response->set_next_page_token(page->next_page_token);
-  return Finish(reactor, absl::OkStatus());
+  exchange->response().set_next_page_token(page->next_page_token);
+  exchange->Finish(absl::OkStatus());
 }
 
-grpc::ServerUnaryReactor* GrpcDisplayService::GetDisplay(grpc::CallbackServerContext* context,
-                                                         const v1::GetDisplayRequest* request,
-                                                         v1::GetDisplayResponse* response) {
-  auto* reactor = context->DefaultReactor();
-  auto id = DisplayIdFromName(request->name());
-  if (!id.ok()) return Finish(reactor, id.status());
-  registry_.Get(*id, [this, reactor, response](absl::StatusOr<DisplaySnapshot> snapshot) {
-    if (snapshot.ok()) *response->mutable_display() = ToProto(*snapshot, wall_);
-    Finish(reactor, snapshot.status());
+void GrpcDisplayService::Get(
+    const Exchange<v1::GetDisplayRequest, v1::GetDisplayResponse>& exchange) {
+  auto id = DisplayIdFromName(exchange->request().name());
+  if (!id.ok()) return exchange->Finish(id.status());
+  registry_.Get(*id, [this, exchange](absl::StatusOr<DisplaySnapshot> snapshot) {
+    if (snapshot.ok()) *exchange->response().mutable_display() = ToProto(*snapshot, wall_);
+    exchange->Finish(snapshot.status());
   });
-  return reactor;
 }
 
-grpc::ServerWriteReactor<v1::WatchDisplaysResponse>* GrpcDisplayService::WatchDisplays(
-    grpc::CallbackServerContext* /*context*/, const v1::WatchDisplaysRequest* /*request*/) {
-  return StartWatch(registry_.Watch(), wall_);
-}
-
-grpc::ServerUnaryReactor* GrpcDisplayService::AttachDisplay(grpc::CallbackServerContext* context,
-                                                            const v1::AttachDisplayRequest* request,
-                                                            v1::AttachDisplayResponse* response) {
-  auto* reactor = context->DefaultReactor();
-  if (auto status = ValidateDisplayId(request->display_id()); !status.ok()) {
-    return Finish(reactor, status);
+void GrpcDisplayService::Attach(
+    const Exchange<v1::AttachDisplayRequest, v1::AttachDisplayResponse>& exchange) {
+  const v1::AttachDisplayRequest& request = exchange->request();
+  if (auto status = ValidateDisplayId(request.display_id()); !status.ok()) {
+    return exchange->Finish(status);
   }
-  auto spec = ToSpec(request->source());
-  if (!spec.ok()) return Finish(reactor, spec.status());
-  AttachRequest attach{request->display_id(), *std::move(spec), request->request_id(), false};
-  FinishFromWorker(device_workers_, reactor, [this, response, attach = std::move(attach)] {
+  auto spec = ToSpec(request.source());
+  if (!spec.ok()) return exchange->Finish(spec.status());
+  AttachRequest attach{request.display_id(), *std::move(spec), request.request_id(), false};
+  FinishFromWorker(device_workers_, exchange, [this, exchange, attach = std::move(attach)] {
     auto snapshot = registry_.Attach(attach);
     if (!snapshot.ok()) {
       log_.Warning(attach.display_id, absl::StrCat("attach failed: ", snapshot.status().message()));
       return snapshot.status();
     }
     log_.Info(attach.display_id, "attached");
-    *response->mutable_display() = ToProto(*snapshot, wall_);
+    *exchange->response().mutable_display() = ToProto(*snapshot, wall_);
     return absl::OkStatus();
   });
-  return reactor;
 }
 
-grpc::ServerUnaryReactor* GrpcDisplayService::DetachDisplay(
-    grpc::CallbackServerContext* context, const v1::DetachDisplayRequest* request,
-    v1::DetachDisplayResponse* /*response*/) {
-  auto* reactor = context->DefaultReactor();
-  auto id = DisplayIdFromName(request->name());
-  if (!id.ok()) return Finish(reactor, id.status());
-  FinishFromWorker(device_workers_, reactor, [this, id = *std::move(id)] {
+void GrpcDisplayService::Detach(
+    const Exchange<v1::DetachDisplayRequest, v1::DetachDisplayResponse>& exchange) {
+  auto id = DisplayIdFromName(exchange->request().name());
+  if (!id.ok()) return exchange->Finish(id.status());
+  FinishFromWorker(device_workers_, exchange, [this, id = *std::move(id)] {
     auto status = registry_.Detach(id);
     if (status.ok()) log_.Info(id, "detached");
     return status;
   });
-  return reactor;
 }
 
-grpc::ServerUnaryReactor* GrpcDisplayService::SetDisplayMode(
-    grpc::CallbackServerContext* context, const v1::SetDisplayModeRequest* request,
-    v1::SetDisplayModeResponse* /*response*/) {
-  auto* reactor = context->DefaultReactor();
-  auto id = DisplayIdFromName(request->name());
-  if (!id.ok()) return Finish(reactor, id.status());
-  if (auto status = CheckModeSize(*request); !status.ok()) return Finish(reactor, status);
-  registry_.SetMode(*id, static_cast<uint32_t>(request->width_px()),
-                    static_cast<uint32_t>(request->height_px()),
-                    [reactor](const absl::Status& status) { Finish(reactor, status); });
-  return reactor;
+void GrpcDisplayService::SetMode(
+    const Exchange<v1::SetDisplayModeRequest, v1::SetDisplayModeResponse>& exchange) {
+  const v1::SetDisplayModeRequest& request = exchange->request();
+  auto id = DisplayIdFromName(request.name());
+  if (!id.ok()) return exchange->Finish(id.status());
+  if (auto status = CheckModeSize(request); !status.ok()) return exchange->Finish(status);
+  registry_.SetMode(*id, static_cast<uint32_t>(request.width_px()),
+                    static_cast<uint32_t>(request.height_px()),
+                    [exchange](const absl::Status& status) { exchange->Finish(status); });
 }
 
-grpc::ServerUnaryReactor* GrpcDisplayService::GetSnapshot(grpc::CallbackServerContext* context,
-                                                          const v1::GetSnapshotRequest* request,
-                                                          v1::GetSnapshotResponse* response) {
-  auto* reactor = context->DefaultReactor();
-  auto id = DisplayIdFromName(request->name());
-  if (!id.ok()) return Finish(reactor, id.status());
+void GrpcDisplayService::Snapshot(
+    const Exchange<v1::GetSnapshotRequest, v1::GetSnapshotResponse>& exchange) {
+  auto id = DisplayIdFromName(exchange->request().name());
+  if (!id.ok()) return exchange->Finish(id.status());
   auto counted = StartSnapshot();
   if (counted == nullptr) {
-    return Finish(reactor, absl::ResourceExhaustedError(
-                               "too many snapshots are being taken; try again in a moment"));
+    return exchange->Finish(
+        absl::ResourceExhaustedError("too many snapshots are being taken; try again in a moment"));
   }
-  registry_.GetPicture(*id, request->exclude_cursor(), DeadlineNs(*context),
-                       [this, reactor, response, counted](absl::StatusOr<Picture> picture) {
-                         if (!picture.ok()) {
-                           Finish(reactor, picture.status());
-                           return;
-                         }
-                         // Compressing takes longer than the display's thread may be kept from its
-                         // frames.
-                         auto shared = std::make_shared<const Picture>(*std::move(picture));
-                         FinishFromWorker(snapshot_workers_, reactor,
-                                          [this, shared, response, counted] {
-                                            return FillSnapshot(*shared, wall_, *response);
-                                          });
-                       });
-  return reactor;
+  const auto compress = [this, exchange, counted](absl::StatusOr<Picture> picture) {
+    if (!picture.ok()) return exchange->Finish(picture.status());
+    // Compressing takes longer than the display's thread may be kept from its frames.
+    auto shared = std::make_shared<const Picture>(*std::move(picture));
+    FinishFromWorker(snapshot_workers_, exchange, [this, exchange, shared, counted] {
+      return FillSnapshot(*shared, wall_, exchange->response());
+    });
+  };
+  registry_.GetPicture(*id, exchange->request().exclude_cursor(), DeadlineNs(exchange->deadline()),
+                       compress);
 }
 
 }  // namespace planecast

@@ -1,10 +1,17 @@
-// DisplayService on gRPC's callback API.
+// DisplayService, for orchestrators.
 #pragma once
 
+#include <grpcpp/server_builder.h>
+
 #include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
 
 #include "planecast/v1/display_service.grpc.pb.h"
 #include "service/core/registry.h"
+#include "service/grpc_queue.h"
+#include "service/grpc_unary.h"
 #include "service/log.h"
 #include "service/wall_clock.h"
 #include "service/worker_pool.h"
@@ -17,39 +24,28 @@ inline constexpr int kSnapshotsMax = 8;
 
 /// Translates DisplayService to the registry. No handler blocks: what may block goes to a few
 /// worker threads of its own. Thread-safe.
-class GrpcDisplayService final : public v1::DisplayService::CallbackService {
+class GrpcDisplayService final : public v1::DisplayService::AsyncService {
  public:
   /// All of them must outlive the service.
   GrpcDisplayService(Registry& registry, const WallClock& wall, const Logger& log);
 
-  grpc::ServerUnaryReactor* ListDisplays(grpc::CallbackServerContext* context,
-                                         const v1::ListDisplaysRequest* request,
-                                         v1::ListDisplaysResponse* response) override;
-  grpc::ServerUnaryReactor* GetDisplay(grpc::CallbackServerContext* context,
-                                       const v1::GetDisplayRequest* request,
-                                       v1::GetDisplayResponse* response) override;
-  grpc::ServerWriteReactor<v1::WatchDisplaysResponse>* WatchDisplays(
-      grpc::CallbackServerContext* context, const v1::WatchDisplaysRequest* request) override;
-  grpc::ServerUnaryReactor* AttachDisplay(grpc::CallbackServerContext* context,
-                                          const v1::AttachDisplayRequest* request,
-                                          v1::AttachDisplayResponse* response) override;
-  grpc::ServerUnaryReactor* DetachDisplay(grpc::CallbackServerContext* context,
-                                          const v1::DetachDisplayRequest* request,
-                                          v1::DetachDisplayResponse* response) override;
-  grpc::ServerUnaryReactor* SetDisplayMode(grpc::CallbackServerContext* context,
-                                           const v1::SetDisplayModeRequest* request,
-                                           v1::SetDisplayModeResponse* response) override;
-  grpc::ServerUnaryReactor* GetSnapshot(grpc::CallbackServerContext* context,
-                                        const v1::GetSnapshotRequest* request,
-                                        v1::GetSnapshotResponse* response) override;
+  /// The queue must be stopped before the service is destroyed.
+  void AddTo(grpc::ServerBuilder& builder, GrpcQueue& queue);
 
  private:
-  /// Runs `job` on a worker of `pool` and finishes `reactor` with its status.
-  static void FinishFromWorker(WorkerPool& pool, grpc::ServerUnaryReactor* reactor,
-                               std::function<absl::Status()> job);
+  template <class Request, class Response>
+  using Exchange = std::shared_ptr<UnaryExchange<Request, Response>>;
+
+  void List(const Exchange<v1::ListDisplaysRequest, v1::ListDisplaysResponse>& exchange);
+  void Get(const Exchange<v1::GetDisplayRequest, v1::GetDisplayResponse>& exchange);
+  void Attach(const Exchange<v1::AttachDisplayRequest, v1::AttachDisplayResponse>& exchange);
+  void Detach(const Exchange<v1::DetachDisplayRequest, v1::DetachDisplayResponse>& exchange);
+  void SetMode(const Exchange<v1::SetDisplayModeRequest, v1::SetDisplayModeResponse>& exchange);
+  void Snapshot(const Exchange<v1::GetSnapshotRequest, v1::GetSnapshotResponse>& exchange);
+
   /// Counts as a snapshot under way until the last copy is gone; null if there are too many.
   std::shared_ptr<const void> StartSnapshot();
-  int64_t DeadlineNs(const grpc::CallbackServerContext& context) const;
+  int64_t DeadlineNs(std::chrono::system_clock::time_point deadline) const;
 
   Registry& registry_;
   const WallClock& wall_;

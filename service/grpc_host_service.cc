@@ -1,5 +1,6 @@
 #include "service/grpc_host_service.h"
 
+#include "service/grpc_unary.h"
 #include "service/host_probe.h"
 #include "vfio/frame.h"
 
@@ -48,28 +49,32 @@ void Fill(const RenderNode& node, v1::RenderNodeInfo& out) {
 
 }  // namespace
 
-grpc::ServerUnaryReactor* GrpcHostService::GetHostInfo(grpc::CallbackServerContext* context,
-                                                       const v1::GetHostInfoRequest* /*request*/,
-                                                       v1::GetHostInfoResponse* response) {
-  response->set_version(PLANECAST_VERSION);
+void GrpcHostService::AddTo(grpc::ServerBuilder& builder, GrpcQueue& queue) {
+  builder.RegisterService(this);
+  AddUnary(queue, HandlerThread::kWorker, this, &GrpcHostService::RequestGetHostInfo,
+           [this](const auto& exchange) {
+             FillInfo(exchange->response());
+             exchange->Finish(absl::OkStatus());
+           });
+}
+
+void GrpcHostService::FillInfo(v1::GetHostInfoResponse& response) const {
+  response.set_version(PLANECAST_VERSION);
   for (const WayToPlane& way : ProbeWaysToPlane(KernelSys(), options_.hand_over)) {
-    v1::PlaneSourceInfo& source = *response->add_plane_sources();
+    v1::PlaneSourceInfo& source = *response.add_plane_sources();
     source.set_id(way.id);
     source.set_available(way.problem.empty());
     source.set_reason(way.problem);
   }
   for (const EncoderCapability& encoder : options_.encoders) {
-    Fill(encoder, *response->add_encoders());
+    Fill(encoder, *response.add_encoders());
   }
-  for (const RenderNode& node : options_.render_nodes) Fill(node, *response->add_render_nodes());
-  v1::HostLimits& limits = *response->mutable_limits();
+  for (const RenderNode& node : options_.render_nodes) Fill(node, *response.add_render_nodes());
+  v1::HostLimits& limits = *response.mutable_limits();
   limits.set_displays_max(options_.displays_max);
   limits.set_viewers_per_display_max(options_.viewers_per_display_max);
   limits.set_width_max_px(kPlaneWidthMaxPx);
   limits.set_height_max_px(kPlaneHeightMaxPx);
-  auto* reactor = context->DefaultReactor();
-  reactor->Finish(grpc::Status::OK);
-  return reactor;
 }
 
 }  // namespace planecast

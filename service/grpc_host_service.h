@@ -1,15 +1,18 @@
-// HostService on gRPC.
+// HostService.
 #pragma once
+
+#include <grpcpp/server_builder.h>
 
 #include <vector>
 
 #include "encoder/encoder.h"
 #include "planecast/v1/host_service.grpc.pb.h"
+#include "service/grpc_queue.h"
 
 namespace planecast {
 
 /// Answers what the daemon and its host can do. Thread-safe.
-class GrpcHostService final : public v1::HostService::CallbackService {
+class GrpcHostService final : public v1::HostService::AsyncService {
  public:
   struct Options {
     int displays_max = 0;
@@ -21,11 +24,12 @@ class GrpcHostService final : public v1::HostService::CallbackService {
   };
   explicit GrpcHostService(Options options) : options_(std::move(options)) {}
 
-  grpc::ServerUnaryReactor* GetHostInfo(grpc::CallbackServerContext* context,
-                                        const v1::GetHostInfoRequest* request,
-                                        v1::GetHostInfoResponse* response) override;
+  /// The queue must be stopped before the service is destroyed.
+  void AddTo(grpc::ServerBuilder& builder, GrpcQueue& queue);
 
  private:
+  void FillInfo(v1::GetHostInfoResponse& response) const;
+
   const Options options_;
 };
 

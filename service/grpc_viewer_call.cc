@@ -1,12 +1,14 @@
 #include "service/grpc_viewer_call.h"
 
+#include <grpcpp/support/async_stream.h>
+
 #include <utility>
 #include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "service/core/display_name.h"
+#include "service/grpc_queue.h"
 #include "service/proto_convert.h"
-#include "service/status.h"
 
 namespace planecast {
 namespace {
@@ -21,15 +23,13 @@ absl::StatusOr<T> Parse(grpc::ByteBuffer& bytes) {
 /// StreamDisplay.
 class StreamCall final : public ViewerCall {
  public:
-  StreamCall(uint64_t id, const ViewerCallContext& context)
-      : ViewerCall(id, context), stream_(&grpc_context()) {}
-
-  bool bidirectional() const override { return true; }
+  StreamCall(GrpcQueue& queue, uint64_t id, const ViewerCallContext& context)
+      : ViewerCall(queue, id, context), stream_(&grpc_context()) {}
 
  protected:
   void StartAccept() override {
-    context().service->RequestStreamDisplay(&grpc_context(), &stream_, context().queue,
-                                            context().queue, TagOf(Op::kAccepted));
+    context().service->RequestStreamDisplay(&grpc_context(), &stream_, queue().queue(),
+                                            queue().queue(), TagOf(Op::kAccepted));
   }
   void StartRead() override { stream_.Read(&request_, TagOf(Op::kRead)); }
   void StartWrite(const grpc::ByteBuffer& message) override {
@@ -38,7 +38,7 @@ class StreamCall final : public ViewerCall {
   void StartFinish(const grpc::Status& status) override {
     stream_.Finish(status, TagOf(Op::kFinished));
   }
-  void HandleAccepted() override { Read(); }
+  void HandleOpened() override { Read(); }
 
   void HandleRead(bool ok) override {
     if (!ok) {
@@ -96,26 +96,21 @@ class StreamCall final : public ViewerCall {
 /// WatchDisplay.
 class WatchCall final : public ViewerCall {
  public:
-  WatchCall(uint64_t id, const ViewerCallContext& context)
-      : ViewerCall(id, context), writer_(&grpc_context()) {}
-
-  bool bidirectional() const override { return false; }
+  WatchCall(GrpcQueue& queue, uint64_t id, const ViewerCallContext& context)
+      : ViewerCall(queue, id, context), writer_(&grpc_context()) {}
 
  protected:
   void StartAccept() override {
-    context().service->RequestWatchDisplay(&grpc_context(), &request_, &writer_, context().queue,
-                                           context().queue, TagOf(Op::kAccepted));
+    context().service->RequestWatchDisplay(&grpc_context(), &request_, &writer_, queue().queue(),
+                                           queue().queue(), TagOf(Op::kAccepted));
   }
-  void StartRead() override {}
   void StartWrite(const grpc::ByteBuffer& message) override {
     writer_.Write(message, TagOf(Op::kWritten));
   }
   void StartFinish(const grpc::Status& status) override {
     writer_.Finish(status, TagOf(Op::kFinished));
   }
-  void HandleRead(bool /*ok*/) override {}
-
-  void HandleAccepted() override {
+  void HandleOpened() override {
     auto request = Parse<v1::WatchDisplayRequest>(request_);
     request_.Clear();
     if (!request.ok()) {
@@ -132,58 +127,21 @@ class WatchCall final : public ViewerCall {
 
 }  // namespace
 
-ViewerCall::ViewerCall(uint64_t id, const ViewerCallContext& context) : id_(id), context_(context) {
-  for (size_t i = 0; i < tags_.size(); ++i) tags_[i].Bind(this, static_cast<Op>(i));
-}
+ViewerCall::ViewerCall(GrpcQueue& queue, uint64_t id, const ViewerCallContext& context)
+    : GrpcCall(queue, id), context_(context) {}
 
 ViewerCall::~ViewerCall() {
   if (viewer_ != nullptr) viewer_->Close();
+  if (opened_) context_.on_closed(*this);
 }
 
-void ViewerCall::Begin() {
-  // The call's end is reported only if the call was accepted; it is counted then.
-  grpc_context_.AsyncNotifyWhenDone(TagOf(Op::kDone));
-  ++pending_;
-  StartAccept();
-}
-
-void ViewerCall::OnEvent(Op op, bool ok) {
-  --pending_;
-  switch (op) {
-    case Op::kAccepted:
-      OnAccepted(ok);
-      break;
-    case Op::kRead:
-      if (!finishing_ && !cancelled_) HandleRead(ok);
-      break;
-    case Op::kWritten:
-      OnWritten(ok);
-      break;
-    case Op::kFinished:
-      break;
-    case Op::kDone:
-      OnDone();
-      break;
-  }
-  if (pending_ == 0) context_.on_ended(*this);
-}
-
-void ViewerCall::OnAccepted(bool ok) {
-  if (!ok) return;  // The server shuts down.
-  ++pending_;       // kDone.
-  accepted_ = true;
-  accepted_ns_ = context_.clock->NowNs();
-  if (auto status = context_.on_accepted(*this); !status.ok()) {
+void ViewerCall::HandleAccepted() {
+  opened_ = true;
+  if (auto status = context_.on_opened(*this); !status.ok()) {
     End(status);
     return;
   }
-  HandleAccepted();
-}
-
-void ViewerCall::Read() {
-  if (context_.stopped) return;
-  ++pending_;
-  StartRead();
+  HandleOpened();
 }
 
 template <class Request>
@@ -203,69 +161,54 @@ void ViewerCall::Join(const Request& request) {
   display_id_ = *std::move(id);
   context_.log->Info(display_id_,
                      absl::StrCat("viewer ", options.resumed_id.empty() ? "joined" : "resumed",
-                                  " from ", grpc_context_.peer()));
-  viewer_->SetNotify([waker = context_.waker, call = id_] { waker->Wake(call); });
+                                  " from ", grpc_context().peer()));
+  viewer_->SetNotify([waker = queue().waker(), call = this->id()] { waker->Wake(call); });
   Pump();
 }
 
 void ViewerCall::Pump() {
-  if (context_.stopped || writing_ || finishing_ || cancelled_ || end_.has_value()) return;
-  if (viewer_ == nullptr) return;
+  if (!CanWrite() || viewer_ == nullptr) return;
   const StreamEventPtr event = viewer_->Take();
   if (event == nullptr) return;
   last_write_ = std::holds_alternative<Goodbye>(event->body);
-  writing_ = true;
-  busy_since_ns_ = context_.clock->NowNs();
-  ++pending_;
+  NoteWrite();
   StartWrite(context_.codec->Message(*event, viewer_->id(), viewer_->sequence_offset()));
 }
 
-void ViewerCall::OnWritten(bool ok) {
-  writing_ = false;
-  if (ok) viewer_->OnWritten();
-  // A write fails only with the call, and kDone tells of that.
-  if (ok && last_write_) End(absl::OkStatus());
-  FinishIfIdle();
-  if (ok) Pump();
+void ViewerCall::HandleWritten(bool ok) {
+  if (!ok) return;
+  viewer_->OnWritten();
+  if (last_write_) End(absl::OkStatus());
+  Pump();
 }
 
-void ViewerCall::End(const absl::Status& status) {
-  if (!end_.has_value()) end_ = status;
+void ViewerCall::HandleEnding() {
   if (viewer_ != nullptr) viewer_->Close();
-  FinishIfIdle();
 }
 
-void ViewerCall::FinishIfIdle() {
-  if (context_.stopped || !end_.has_value() || writing_ || finishing_ || cancelled_) return;
-  finishing_ = true;
-  busy_since_ns_ = context_.clock->NowNs();
-  ++pending_;
-  StartFinish(ToGrpc(*end_));
-}
-
-void ViewerCall::OnDone() {
-  cancelled_ = grpc_context_.IsCancelled();
+void ViewerCall::HandleDone() {
   if (viewer_ == nullptr) return;
   viewer_->Close();
   std::string reason = "the client is gone";
-  if (end_.has_value()) reason = end_->ok() ? "after the goodbye" : std::string(end_->message());
+  if (end().has_value()) reason = end()->ok() ? "after the goodbye" : std::string(end()->message());
   context_.log->Info(display_id_, absl::StrCat("viewer left: ", reason));
 }
 
 void ViewerCall::Tick(int64_t now_ns) {
-  if (unstarted() && now_ns - accepted_ns_ > kStartWaitMaxNs) {
+  if (unstarted() && now_ns - accepted_ns() > kStartWaitMaxNs) {
     End(absl::DeadlineExceededError("no start came; send StreamStart first"));
   }
-  const bool busy = writing_ || finishing_;
-  if (busy && !cancelled_ && now_ns - busy_since_ns_ > kWriteStuckMaxNs) grpc_context_.TryCancel();
+  GrpcCall::Tick(now_ns);
 }
 
-std::unique_ptr<ViewerCall> MakeStreamCall(uint64_t id, const ViewerCallContext& context) {
-  return std::make_unique<StreamCall>(id, context);
+std::unique_ptr<GrpcCall> MakeStreamCall(GrpcQueue& queue, uint64_t id,
+                                         const ViewerCallContext& context) {
+  return std::make_unique<StreamCall>(queue, id, context);
 }
 
-std::unique_ptr<ViewerCall> MakeWatchCall(uint64_t id, const ViewerCallContext& context) {
-  return std::make_unique<WatchCall>(id, context);
+std::unique_ptr<GrpcCall> MakeWatchCall(GrpcQueue& queue, uint64_t id,
+                                        const ViewerCallContext& context) {
+  return std::make_unique<WatchCall>(queue, id, context);
 }
 
 absl::Status CheckAcknowledgement(const v1::Acknowledgement& acknowledgement) {

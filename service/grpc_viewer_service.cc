@@ -1,30 +1,24 @@
 #include "service/grpc_viewer_service.h"
 
 #include <algorithm>
-#include <chrono>
+#include <memory>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "service/grpc_unary.h"
 #include "service/proto_convert.h"
-#include "service/status.h"
 
 namespace planecast {
 namespace {
 
-/// How often calls are looked at for what takes too long, while there are any.
-constexpr int64_t kTickIntervalNs = 1'000'000'000;
-/// Calls that wait for a client, one of each kind.
-constexpr size_t kWaitingCalls = 2;
 /// How long a drain still answers viewers that come back right after their goodbye.
 constexpr std::chrono::milliseconds kLateStreams{200};
-/// Wakes the thread without meaning a call.
-constexpr uint64_t kNoCall = 0;
 
 absl::Status ShuttingDown() {
   return absl::UnavailableError("the server is shutting down");
 }
 
-absl::Status Report(const v1::ReportViewerRequest& request, Viewer& viewer) {
+absl::Status Apply(const v1::ReportViewerRequest& request, Viewer& viewer) {
   if (request.has_acknowledgement()) {
     if (auto status = CheckAcknowledgement(request.acknowledgement()); !status.ok()) return status;
   }
@@ -42,148 +36,71 @@ absl::Status Report(const v1::ReportViewerRequest& request, Viewer& viewer) {
 }  // namespace
 
 GrpcViewerService::GrpcViewerService(Registry& registry, const GrpcEventCodec& codec,
-                                     const Logger& log, Clock& clock)
-    : registry_(registry), log_(log), clock_(clock), wake_tag_(this) {
+                                     const Logger& log)
+    : registry_(registry) {
   context_.service = this;
   context_.registry = &registry_;
   context_.codec = &codec;
-  context_.log = &log_;
-  context_.clock = &clock_;
-  context_.on_accepted = [this](const ViewerCall& call) { return OnAccepted(call); };
-  context_.on_ended = [this](const ViewerCall& call) { ended_calls_.push_back(call.id()); };
+  context_.log = &log;
+  context_.on_opened = [this](ViewerCall& call) { return OnOpened(call); };
+  context_.on_closed = [this](ViewerCall& call) { OnClosed(call); };
 }
 
-GrpcViewerService::~GrpcViewerService() {
-  Stop();
-}
-
-void GrpcViewerService::AddTo(grpc::ServerBuilder& builder) {
+void GrpcViewerService::AddTo(grpc::ServerBuilder& builder, GrpcQueue& queue) {
   builder.RegisterService(this);
-  queue_ = builder.AddCompletionQueue();
-  context_.queue = queue_.get();
-  context_.waker = std::make_shared<GrpcWaker>(queue_.get(), &wake_tag_);
-}
-
-void GrpcViewerService::Serve() {
-  thread_ = std::thread([this] { Run(); });
+  queue_ = &queue;
+  queue.Add([this](GrpcQueue& q, uint64_t id) { return MakeStreamCall(q, id, context_); });
+  queue.Add([this](GrpcQueue& q, uint64_t id) { return MakeWatchCall(q, id, context_); });
+  AddUnary(queue, HandlerThread::kQueue, this, &GrpcViewerService::RequestReportViewer,
+           [this](const auto& exchange) { exchange->Finish(Report(exchange->request())); });
 }
 
 void GrpcViewerService::BeginDrain() {
-  draining_ = true;
-  if (context_.waker != nullptr) context_.waker->Wake(kNoCall);
+  if (queue_ == nullptr) return;
+  queue_->Post([this] {
+    draining_ = true;
+    for (ViewerCall* call : streams_) {
+      if (call->unstarted()) call->End(ShuttingDown());
+    }
+  });
 }
 
 void GrpcViewerService::AwaitStreamsEnd(std::chrono::system_clock::time_point deadline) {
-  std::unique_lock lock(streams_mutex_);
+  std::unique_lock lock(open_mutex_);
   if (open_streams_ == 0) return;
-  streams_changed_.wait_until(lock, deadline, [this] { return open_streams_ == 0; });
+  open_changed_.wait_until(lock, deadline, [this] { return open_streams_ == 0; });
   const auto late = std::min(deadline, std::chrono::system_clock::now() + kLateStreams);
-  streams_changed_.wait_until(lock, late, [] { return false; });
+  open_changed_.wait_until(lock, late, [] { return false; });
 }
 
-void GrpcViewerService::CountStreams() {
-  const size_t open = calls_.size() - std::min(calls_.size(), kWaitingCalls);
-  {
-    const std::lock_guard lock(streams_mutex_);
-    if (open == open_streams_) return;
-    open_streams_ = open;
-  }
-  streams_changed_.notify_all();
-}
-
-void GrpcViewerService::Stop() {
-  if (queue_ == nullptr) return;
-  if (thread_.joinable()) {
-    // The thread shuts its queue down itself, so that it never starts an operation after that.
-    stop_requested_ = true;
-    context_.waker->Wake(kNoCall);
-    thread_.join();
-  } else {
-    // The server never started. A queue must be drained all the same.
-    context_.waker->Close();
-    queue_->Shutdown();
-    void* tag = nullptr;
-    bool ok = false;
-    while (queue_->Next(&tag, &ok)) {
-    }
-  }
-  queue_.reset();
-}
-
-void GrpcViewerService::Run() {
-  Await(&MakeStreamCall);
-  Await(&MakeWatchCall);
-  int64_t next_tick_ns = clock_.NowNs() + kTickIntervalNs;
-  for (;;) {
-    void* tag = nullptr;
-    bool ok = false;
-    // With no more than the calls that wait for a client there is nothing to watch over.
-    const auto now = std::chrono::system_clock::now();
-    const auto deadline = calls_.size() <= kWaitingCalls
-                              ? std::chrono::system_clock::time_point::max()
-                              : now + std::chrono::nanoseconds(kTickIntervalNs);
-    const auto next = queue_->AsyncNext(&tag, &ok, deadline);
-    if (next == grpc::CompletionQueue::SHUTDOWN) break;
-    if (next == grpc::CompletionQueue::GOT_EVENT) static_cast<CqTag*>(tag)->OnEvent(ok);
-    const int64_t now_ns = clock_.NowNs();
-    if (now_ns >= next_tick_ns) {
-      next_tick_ns = now_ns + kTickIntervalNs;
-      Tick(now_ns);
-    }
-    for (const uint64_t id : std::exchange(ended_calls_, {})) calls_.erase(id);
-    CountStreams();
-  }
-  calls_.clear();
-}
-
-void GrpcViewerService::Await(MakeCall make_call) {
-  if (context_.stopped) return;
-  const uint64_t id = next_call_id_++;
-  auto& call = calls_[id] = make_call(id, context_);
-  call->Begin();
-}
-
-absl::Status GrpcViewerService::OnAccepted(const ViewerCall& call) {
-  Await(call.bidirectional() ? &MakeStreamCall : &MakeWatchCall);
+absl::Status GrpcViewerService::OnOpened(ViewerCall& call) {
+  streams_.insert(&call);
+  CountStreams();
   if (draining_) return ShuttingDown();
-  int unstarted = 0;
-  for (const auto& [id, other] : calls_) unstarted += other->unstarted() ? 1 : 0;
+  const auto unstarted = std::count_if(streams_.begin(), streams_.end(),
+                                       [](const ViewerCall* one) { return one->unstarted(); });
   if (unstarted <= kUnstartedStreamsMax) return absl::OkStatus();
   return absl::ResourceExhaustedError("too many streams are open without a start; try again soon");
 }
 
-void GrpcViewerService::OnWake() {
-  for (const uint64_t id : context_.waker->Take()) {
-    const auto it = calls_.find(id);
-    if (it != calls_.end()) it->second->Pump();
-  }
-  if (draining_) {
-    for (const auto& [id, call] : calls_) {
-      if (call->unstarted()) call->End(ShuttingDown());
-    }
-  }
-  if (!stop_requested_ || context_.stopped) return;
-  context_.stopped = true;
-  context_.waker->Close();
-  queue_->Shutdown();
+void GrpcViewerService::OnClosed(ViewerCall& call) {
+  streams_.erase(&call);
+  CountStreams();
 }
 
-void GrpcViewerService::Tick(int64_t now_ns) {
-  for (const auto& [id, call] : calls_) call->Tick(now_ns);
+void GrpcViewerService::CountStreams() {
+  {
+    const std::lock_guard lock(open_mutex_);
+    open_streams_ = streams_.size();
+  }
+  open_changed_.notify_all();
 }
 
-grpc::ServerUnaryReactor* GrpcViewerService::ReportViewer(grpc::CallbackServerContext* context,
-                                                          const v1::ReportViewerRequest* request,
-                                                          v1::ReportViewerResponse* /*response*/) {
-  auto* reactor = context->DefaultReactor();
-  const std::shared_ptr<Viewer> viewer = registry_.FindViewer(request->viewer_id());
-  if (viewer == nullptr) {
-    reactor->Finish(ToGrpc(absl::NotFoundError(
-        "no such viewer is streaming; use the viewer_id of the stream's StreamStarted")));
-    return reactor;
-  }
-  reactor->Finish(ToGrpc(Report(*request, *viewer)));
-  return reactor;
+absl::Status GrpcViewerService::Report(const v1::ReportViewerRequest& request) const {
+  const std::shared_ptr<Viewer> viewer = registry_.FindViewer(request.viewer_id());
+  if (viewer != nullptr) return Apply(request, *viewer);
+  return absl::NotFoundError(
+      "no such viewer is streaming; use the viewer_id of the stream's StreamStarted");
 }
 
 }  // namespace planecast

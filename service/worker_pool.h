@@ -15,13 +15,14 @@ class WorkerPool {
  public:
   /// At most `queue_max` jobs wait for a thread.
   WorkerPool(int threads, size_t queue_max);
-  /// Runs what is queued, then ends.
-  ~WorkerPool();
+  ~WorkerPool() { Stop(); }
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
   /// Takes a job, or returns false and drops it if the queue is full.
   [[nodiscard]] bool Submit(std::function<void()> job);
+  /// Runs what is queued, then ends; takes nothing any more. Idempotent. Not for a job to call.
+  void Stop();
 
  private:
   void Run();

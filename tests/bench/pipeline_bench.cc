@@ -21,6 +21,7 @@
 #include "encoder/h264_headers.h"
 #include "service/core/registry.h"
 #include "service/grpc_event_codec.h"
+#include "service/grpc_queue.h"
 #include "service/grpc_viewer_service.h"
 #include "service/log.h"
 #include "service/wall_clock.h"
@@ -67,19 +68,21 @@ class PipelineServer {
         wall_(clock_),
         codec_(wall_),
         registry_(Options(std::move(ring))),
-        service_(registry_, codec_, log_, clock_) {
+        service_(registry_, codec_, log_),
+        queue_(clock_) {
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
-    service_.AddTo(builder);
+    queue_.AddTo(builder);
+    service_.AddTo(builder, queue_);
     server_ = builder.BuildAndStart();
-    service_.Serve();
+    queue_.Serve();
   }
   ~PipelineServer() {
     registry_.Drain(
         {.reason = Goodbye::Reason::kDraining, .message = "done", .retry_after_ms = -1});
     service_.BeginDrain();
     server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
-    service_.Stop();
+    queue_.Stop();
   }
   PipelineServer(const PipelineServer&) = delete;
   PipelineServer& operator=(const PipelineServer&) = delete;
@@ -113,6 +116,7 @@ class PipelineServer {
   GrpcEventCodec codec_;
   Registry registry_;
   GrpcViewerService service_;
+  GrpcQueue queue_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <string>
 
+#include "grpc/health/v1/health.grpc.pb.h"
 #include "service/unix_socket.h"
 #include "tests/service/daemon_testing.h"
 #include "tests/service/test_certificates.h"
@@ -277,6 +278,22 @@ TEST_F(DaemonListenTest, HealthSaysServingAndThenThatItDrains) {
     EXPECT_EQ(watch.Read(), kNotServing);
   }
   drain.join();
+}
+
+TEST_F(DaemonListenTest, HealthKnowsEachServiceAndNoOther) {
+  Start();
+  const auto health = grpc::health::v1::Health::NewStub(channel_);
+  grpc::health::v1::HealthCheckRequest request;
+  grpc::health::v1::HealthCheckResponse response;
+  for (const char* service : {"", "planecast.v1.ViewerService"}) {
+    CallContext context;
+    request.set_service(service);
+    EXPECT_TRUE(health->Check(&context, request, &response).ok()) << service;
+    EXPECT_EQ(response.status(), grpc::health::v1::HealthCheckResponse::SERVING);
+  }
+  CallContext context;
+  request.set_service("planecast.v1.Nothing");
+  EXPECT_EQ(health->Check(&context, request, &response).error_code(), grpc::StatusCode::NOT_FOUND);
 }
 
 TEST_F(DaemonListenTest, ReflectionListsTheServices) {

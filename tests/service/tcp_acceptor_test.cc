@@ -11,6 +11,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "service/grpc_queue.h"
 
 namespace planecast {
 namespace {
@@ -51,8 +52,11 @@ TEST(TcpAcceptorTest, HandsConnectionsToGrpcUntilItIsStopped) {
   TcpAcceptor acceptor;
   grpc::ServerBuilder builder;
   acceptor.Add(builder, *std::move(listener), grpc::InsecureServerCredentials());
+  GrpcQueue queue(MonotonicClock());
+  queue.AddTo(builder);
   const auto server = builder.BuildAndStart();
   ASSERT_NE(server, nullptr);
+  queue.Serve();
   ASSERT_TRUE(acceptor.Start().ok());
   const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(20);
   const auto channel = grpc::CreateChannel(target, grpc::InsecureChannelCredentials());
@@ -66,6 +70,7 @@ TEST(TcpAcceptorTest, HandsConnectionsToGrpcUntilItIsStopped) {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   EXPECT_NE(connect(late.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
   server->Shutdown();
+  queue.Stop();
 }
 
 TEST(TcpAcceptorTest, WithoutListenersThereIsNothingToDo) {
