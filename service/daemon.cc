@@ -14,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "encoder/encoder.h"
 #include "service/config.h"
 #include "service/grpc_display_service.h"
@@ -227,8 +228,10 @@ class Daemon::Impl {
   }
 
   absl::Status Listen() {
-    // A switch of the process, not of a builder.
+    // Both are switches of the process, not of a builder.
     grpc::EnableDefaultHealthCheckService(false);
+    // Debian builds abseil as for debugging: each lock of gRPC's would be checked for deadlocks.
+    absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
     grpc::ServerBuilder builder;
     SetServerOptions(builder);
     if (auto status = listen_.AddTo(builder, config_); !status.ok()) return status;
