@@ -61,6 +61,10 @@ PlaneLook RetryingSource::Look(int64_t now_ns) {
   return look;
 }
 
+Cursor RetryingSource::LookAtCursor(int64_t now_ns) {
+  return source_ != nullptr ? source_->LookAtCursor(now_ns) : Cursor();
+}
+
 void RetryingSource::ReportContent(bool changed, int64_t now_ns) {
   if (source_ != nullptr) source_->ReportContent(changed, now_ns);
 }

@@ -36,6 +36,7 @@ class RetryingSource final : public PlaneSource {
   int64_t NextLookNs() const override;
   int64_t NextTimedWorkNs() const override;
   PlaneLook Look(int64_t now_ns) override;
+  Cursor LookAtCursor(int64_t now_ns) override;
   void ReportContent(bool changed, int64_t now_ns) override;
   void SetWatched(bool watched, int64_t now_ns) override;
   absl::Status SetMode(uint32_t width_px, uint32_t height_px, int64_t now_ns) override;

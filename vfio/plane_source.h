@@ -77,6 +77,8 @@ class PlaneSource {
   struct Events {
     /// A flip was signalled: look now.
     bool flipped = false;
+    /// The cursor moved or changed, and maybe nothing else did: LookAtCursor() tells.
+    bool cursor_changed = false;
     /// The device is gone; Look() will say so.
     bool gone = false;
   };
@@ -91,6 +93,10 @@ class PlaneSource {
 
   /// Looks at the planes. Never blocks for longer than the driver's ioctls take.
   virtual PlaneLook Look(int64_t now_ns) = 0;
+
+  /// Looks at the cursor's plane alone. A whole look costs its reader a pass over the picture, and
+  /// a guest's mouse moves sixty times a second.
+  virtual Cursor LookAtCursor(int64_t now_ns) = 0;
 
   /// Tells the source what came of the last look with a frame: did the pixels differ from those
   /// before? Paces polling.

@@ -87,6 +87,7 @@ class VfioPlaneSource : public PlaneSource {
   int64_t NextLookNs() const override;
   int64_t NextTimedWorkNs() const override;
   PlaneLook Look(int64_t now_ns) override;
+  Cursor LookAtCursor(int64_t now_ns) override;
   void ReportContent(bool changed, int64_t now_ns) override;
   void SetWatched(bool watched, int64_t now_ns) override;
   absl::Status SetMode(uint32_t width_px, uint32_t height_px, int64_t now_ns) override;
@@ -111,11 +112,11 @@ class VfioPlaneSource : public PlaneSource {
   /// Each tells whether the plane's answer is another one than before.
   bool AskForFlip(int64_t now_ns);
   bool AskForCursor();
-  bool Probe(int64_t now_ns);
+  void Probe(int64_t now_ns, Events& events);
   bool Check(int64_t now_ns);
-  bool IsNews(const FlippedPlanes& planes, int64_t now_ns);
+  void NoteFlips(const FlippedPlanes& planes, int64_t now_ns, Events& events);
   void LookAtPrimary(int64_t now_ns, PlaneLook& look);
-  void LookAtCursor(int64_t now_ns);
+  void UpdateCursor(int64_t now_ns);
   absl::StatusOr<std::shared_ptr<const PlaneBuffer>> Fetch(Answer& answer);
   void Fail(absl::Status problem, PlaneLook& look) const;
   void Transient(absl::Status problem, int64_t now_ns, PlaneLook& look);
@@ -239,13 +240,13 @@ PlaneSource::Events VfioPlaneSource::HandleEvents(int64_t now_ns) {
   if (is_gone_) return events;
   if (events_ != nullptr) {
     const FlippedPlanes planes = events_->Drain();
-    events.flipped = is_watched_ && IsNews(planes, now_ns);
+    if (is_watched_) NoteFlips(planes, now_ns, events);
   }
   if (edid_.has_value() && now_ns >= edid_->NextTimedWorkNs()) {
     edid_problem_ = edid_->DoTimedWork(now_ns);
     NoteProblems();
   }
-  if (is_probing() && now_ns >= probe_pacer_.NextNs() && Probe(now_ns)) events.flipped = true;
+  if (is_probing() && now_ns >= probe_pacer_.NextNs()) Probe(now_ns, events);
   if (is_checking() && now_ns >= check_ns_ && Check(now_ns)) events.flipped = true;
   return events;
 }
@@ -295,23 +296,24 @@ bool VfioPlaneSource::AskForCursor() {
 }
 
 // Asks only for ids, which costs next to nothing, and only for those that no event tells of.
-bool VfioPlaneSource::Probe(int64_t now_ns) {
+void VfioPlaneSource::Probe(int64_t now_ns, Events& events) {
   const bool has_cursor_changed = AskForCursor();
   const bool has_flipped = events_ == nullptr && AskForFlip(now_ns);
   probe_pacer_.OnSample(events_ == nullptr ? has_flipped : has_cursor_changed, now_ns);
-  return has_flipped || has_cursor_changed;
+  events.flipped = events.flipped || has_flipped;
+  events.cursor_changed = events.cursor_changed || has_cursor_changed;
 }
 
 // Drafts signal each vertical blank, always (v3) or once the guest seems not to flip (v5, v6). An
 // event without another id says no more than that the guest may have painted in place.
-bool VfioPlaneSource::IsNews(const FlippedPlanes& planes, int64_t now_ns) {
-  if (!planes.primary) return planes.cursor;
-  const bool has_flipped = AskForFlip(now_ns);
-  const bool has_cursor_changed = planes.cursor && is_dmabuf() && AskForCursor();
+void VfioPlaneSource::NoteFlips(const FlippedPlanes& planes, int64_t now_ns, Events& events) {
+  // One that tells of both at once may mean either.
+  events.cursor_changed = planes.cursor && (!planes.primary || (is_dmabuf() && AskForCursor()));
+  if (!planes.primary) return;
   const bool paints_now = now_ns - painted_in_place_ns_ <= kPaintsNowNs &&
                           now_ns - look_last_ns_ >= kLookPacing.window_step_ns;
   const bool may_be_painted = shows_frame_ && (paints_now || now_ns >= look_pacer_.NextNs());
-  return has_flipped || has_cursor_changed || may_be_painted;
+  events.flipped = AskForFlip(now_ns) || may_be_painted;
 }
 
 int64_t VfioPlaneSource::NextLookNs() const {
@@ -346,12 +348,17 @@ PlaneLook VfioPlaneSource::Look(int64_t now_ns) {
   is_gone_ = is_gone_ || is_removed_;
   if (is_gone_) return Gone();
   if (look.primary != PlaneLook::Primary::kFrame) flip_pending_ns_ = 0;
-  if (is_dmabuf()) LookAtCursor(now_ns);
+  if (is_dmabuf()) UpdateCursor(now_ns);
   look.cursor = cursor_.cursor();
   look_last_ns_ = now_ns;
   shows_frame_ = look.primary == PlaneLook::Primary::kFrame;
   SetNextLook(look.primary, now_ns);
   return look;
+}
+
+Cursor VfioPlaneSource::LookAtCursor(int64_t now_ns) {
+  if (is_dmabuf() && !is_gone_) UpdateCursor(now_ns);
+  return cursor_.cursor();
 }
 
 void VfioPlaneSource::LookAtPrimary(int64_t now_ns, PlaneLook& look) {
@@ -443,7 +450,7 @@ void VfioPlaneSource::Show(std::shared_ptr<const PlaneBuffer> buffer, int64_t no
   }
 }
 
-void VfioPlaneSource::LookAtCursor(int64_t now_ns) {
+void VfioPlaneSource::UpdateCursor(int64_t now_ns) {
   const Answer answer = Query(abi::kPlaneTypeCursor);
   cursor_answer_ = answer;
   if (answer.result < 0) return;

@@ -53,6 +53,8 @@ int64_t DisplayLoop::Step(int64_t now_ns) {
   if (source_ != nullptr && (for_video || events.gone || RequestLookDue(now_ns))) {
     // Whatever the look was for, the source tells a flip once only.
     new_frame = Look(now_ns) && watched_;
+  } else if (source_ != nullptr && events.cursor_changed) {
+    HandleCursor(source_->LookAtCursor(now_ns));
   }
   ChooseCursorPath();
   const bool can_encode = watched_ && frame_.has_value();
@@ -81,7 +83,8 @@ std::vector<int> DisplayLoop::wait_fds() const {
 
 bool DisplayLoop::VideoLookDue(int64_t now_ns, const PlaneSource::Events& events) const {
   if (!watched_) return false;
-  if (events.flipped || look_wanted_ || now_ns >= source_->NextLookNs()) return true;
+  if (events.flipped || (events.cursor_changed && cursor_drawn_)) return true;
+  if (look_wanted_ || now_ns >= source_->NextLookNs()) return true;
   return std::any_of(renditions_.begin(), renditions_.end(),
                      [&](const auto& rendition) { return rendition->LookDue(frame(), now_ns); });
 }

@@ -85,6 +85,7 @@ class RingSource : public PlaneSource {
   int64_t NextLookNs() const override { return INT64_MAX; }
   int64_t NextTimedWorkNs() const override { return INT64_MAX; }
   PlaneLook Look(int64_t now_ns) override;
+  Cursor LookAtCursor(int64_t now_ns) override { return device_->LookAtCursor(now_ns); }
   void ReportContent(bool changed, int64_t now_ns) override;
   void SetWatched(bool watched, int64_t now_ns) override { device_->SetWatched(watched, now_ns); }
   absl::Status SetMode(uint32_t, uint32_t, int64_t) override;

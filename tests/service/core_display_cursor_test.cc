@@ -34,7 +34,8 @@ class DisplayCursorInPictureTest : public ::testing::Test {
   }
   void MoveCursor(int32_t x_px) {
     h_.source->look.cursor.x_px = x_px;
-    h_.Flip();
+    h_.source->events.cursor_changed = true;
+    h_.Step(17 * kMs);
   }
 
   LoopHarness h_;
@@ -56,6 +57,17 @@ TEST_F(DisplayCursorInPictureTest, NobodyWhoDoesNotAskGetsIt) {
   auto viewer = h_.Join();
   h_.Step();
   EXPECT_FALSE(h_.encoder->cursor.has_value());
+}
+
+TEST_F(DisplayCursorInPictureTest, AMoveBesideThePictureCostsNoLookAtThePicture) {
+  auto viewer = h_.Join();
+  h_.Step();
+  TakeAll(*viewer);
+  const int looks = h_.source->looks;
+  MoveCursor(6);
+  EXPECT_EQ(TakeAll(*viewer), "moved");
+  EXPECT_EQ(h_.source->looks, looks);
+  EXPECT_EQ(h_.source->cursor_looks, 1);
 }
 
 TEST_F(DisplayCursorInPictureTest, AMoveCostsVideoThen) {

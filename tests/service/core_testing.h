@@ -89,6 +89,7 @@ struct SourceScript {
   absl::Status mode_answer;
 
   int looks = 0;
+  int cursor_looks = 0;
   bool watched = false;
   bool destroyed = false;
   std::vector<bool> reports;
@@ -126,6 +127,11 @@ class ScriptedSource : public PlaneSource {
     PlaneLook look = script_->look;
     if (look.frame.has_value()) look.frame->capture_time_ns = look.frame->flip_time_ns = now_ns;
     return look;
+  }
+  Cursor LookAtCursor(int64_t /*now_ns*/) override {
+    const std::lock_guard<std::mutex> lock(script_->mutex);
+    ++script_->cursor_looks;
+    return script_->look.cursor;
   }
   void ReportContent(bool changed, int64_t /*now_ns*/) override {
     const std::lock_guard<std::mutex> lock(script_->mutex);

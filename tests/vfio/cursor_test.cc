@@ -134,10 +134,12 @@ TEST_F(CursorTest, AMoveWakesTheCallerAlsoWithoutEvents) {
   test_.source().SetWatched(true, test_.clock().NowNs());
   test_.Look();
   test_.clock().Set(test_.source().NextTimedWorkNs());
-  EXPECT_FALSE(test_.source().HandleEvents(test_.clock().NowNs()).flipped);
+  EXPECT_FALSE(test_.source().HandleEvents(test_.clock().NowNs()).cursor_changed);
   test_.guest().MoveCursor(5, 5);
   test_.clock().Set(test_.source().NextTimedWorkNs());
-  EXPECT_TRUE(test_.source().HandleEvents(test_.clock().NowNs()).flipped);
+  const PlaneSource::Events events = test_.source().HandleEvents(test_.clock().NowNs());
+  EXPECT_TRUE(events.cursor_changed);
+  EXPECT_FALSE(events.flipped) << "the picture need not be read for it";
 }
 
 class CursorDialectTest : public testing::TestWithParam<FakeFlipDialect> {};
@@ -162,10 +164,11 @@ TEST_P(CursorDialectTest, AMoveIsSeenSoonWhateverTheEventsTellOf) {
     const int64_t until_ns = has_moved ? deadline_ns : moved_ns;
     test.clock().Set(std::min(test.source().NextTimedWorkNs(), until_ns));
     if (!has_moved && test.clock().NowNs() == moved_ns) test.guest().MoveCursor(5, 5);
-    is_seen = test.source().HandleEvents(test.clock().NowNs()).flipped;
+    is_seen = test.source().HandleEvents(test.clock().NowNs()).cursor_changed;
   }
   ASSERT_TRUE(is_seen);
   EXPECT_GE(test.clock().NowNs(), moved_ns);
+  EXPECT_EQ(test.source().LookAtCursor(test.clock().NowNs()).x_px, 5);
   EXPECT_EQ(test.Look().cursor.x_px, 5);
 }
 

@@ -132,6 +132,7 @@ class FakeSource : public PlaneSource {
   const PlaneSourceInfo& info() const override { return source_->info(); }
   std::vector<int> wait_fds() const override { return source_->wait_fds(); }
   Events HandleEvents(int64_t now_ns) override { return source_->HandleEvents(now_ns); }
+  Cursor LookAtCursor(int64_t now_ns) override { return source_->LookAtCursor(now_ns); }
   int64_t NextLookNs() const override { return source_->NextLookNs(); }
   int64_t NextTimedWorkNs() const override { return source_->NextTimedWorkNs(); }
   PlaneLook Look(int64_t now_ns) override {
