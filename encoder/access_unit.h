@@ -37,6 +37,8 @@ struct AccessUnit {
   bool sharp = false;
   int64_t flip_time_ns = 0;
   int64_t capture_time_ns = 0;
+  /// When the pixels were what the encoder codes; on a GPU, when their conversion was handed to it.
+  int64_t converted_time_ns = 0;
   int64_t encoded_time_ns = 0;
 };
 

@@ -402,6 +402,7 @@ absl::StatusOr<EncodeResult> SoftwareEncoder::Encode(const Frame& frame,
                                     : Purpose::kChanges);
   std::fill(changed_mbs_.begin(), changed_mbs_.end(), 0);
   if (!unit.ok()) return unit.status();
+  (*unit)->converted_time_ns = converted_ns;
   result.encode_duration_ns = (*unit)->encoded_time_ns - converted_ns;
   result.unit = std::move(*unit);
   result.refine_ns = RefinementNs(clock_.NowNs());

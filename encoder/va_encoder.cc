@@ -276,6 +276,7 @@ absl::StatusOr<EncodeResult> VaEncoder::TryEncode(const Frame& frame,
     gpu_->session->Keep();
     NoteCoded(quantizer, key_frame, refine, (*unit)->bytes.size());
     if (driver_rate() && coded->quantizer != 0) last_quantizer_ = coded->quantizer;
+    (*unit)->converted_time_ns = converted_ns;
     (*unit)->quantizer = last_quantizer_;
     (*unit)->refinement = refine;
     (*unit)->sharp = last_quantizer_ <= rate_.sharp_quantizer;

@@ -153,6 +153,7 @@ void Fill(const UnitEvent& event, v1::AccessUnit& out) {
   out.set_key_frame(event.unit->key_frame);
   out.set_flip_time_ns(event.unit->flip_time_ns);
   out.set_capture_time_ns(event.unit->capture_time_ns);
+  out.set_converted_time_ns(event.unit->converted_time_ns);
   out.set_encoded_time_ns(event.unit->encoded_time_ns);
   out.set_pixel_path(ToProto(event.unit->pixel_path));
   out.set_quantizer(event.unit->quantizer);

@@ -55,7 +55,7 @@ class ReplayEncoder : public Encoder {
     unit->key_frame = request.force_idr;
     unit->flip_time_ns = frame.flip_time_ns;
     unit->capture_time_ns = frame.capture_time_ns;
-    unit->encoded_time_ns = clock_.NowNs();
+    unit->converted_time_ns = unit->encoded_time_ns = clock_.NowNs();
     EncodeResult result;
     result.unit = std::move(unit);
     result.changed_rows = 1;

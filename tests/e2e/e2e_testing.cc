@@ -211,7 +211,8 @@ void TestViewer::OnAccessUnit(Stream&, const v1::AccessUnit& unit) {
   last_sequence_ = unit.sequence();
   ++unit_count;
   if (unit.flip_time_ns() > unit.capture_time_ns() ||
-      unit.capture_time_ns() > unit.encoded_time_ns()) {
+      unit.capture_time_ns() > unit.converted_time_ns() ||
+      unit.converted_time_ns() > unit.encoded_time_ns()) {
     violations.emplace_back("times out of order");
   }
   if (options_.decode) {

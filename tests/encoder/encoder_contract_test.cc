@@ -215,6 +215,7 @@ TEST_P(EncoderContract, TimesAreCarriedOver) {
   ASSERT_TRUE(result.ok());
   EXPECT_EQ(result->unit->flip_time_ns, 11);
   EXPECT_EQ(result->unit->capture_time_ns, 22);
+  EXPECT_EQ(result->unit->converted_time_ns, clock_.NowNs());
   EXPECT_EQ(result->unit->encoded_time_ns, clock_.NowNs());
 }
 

@@ -27,6 +27,7 @@ std::shared_ptr<const AccessUnit> MakeUnit(size_t size_bytes) {
   unit->quantizer = 31;
   unit->flip_time_ns = 1;
   unit->capture_time_ns = 2'000'000'000'000;
+  unit->converted_time_ns = 2;
   unit->encoded_time_ns = 3;
   return unit;
 }
@@ -51,6 +52,7 @@ TEST_F(GrpcEventCodecTest, AUnitIsBothResponsesWhateverItsSize) {
     EXPECT_TRUE(parsed.key_frame());
     EXPECT_EQ(parsed.quantizer(), 31);
     EXPECT_EQ(parsed.capture_time_ns(), 2'000'000'000'000);
+    EXPECT_EQ(parsed.converted_time_ns(), 2);
     EXPECT_EQ(parsed.pixel_path(), v1::PIXEL_PATH_CPU_COPY);
     EXPECT_EQ(parsed.data(), std::string(unit->bytes.begin(), unit->bytes.end()));
     const auto watch = Parse<v1::WatchDisplayResponse>(message);
