@@ -86,7 +86,9 @@ class StreamCall final : public ViewerCall {
 
   absl::Status Acknowledge(const v1::Acknowledgement& acknowledgement) {
     if (auto status = CheckAcknowledgement(acknowledgement); !status.ok()) return status;
-    return viewer()->Acknowledge(acknowledgement.sequence(), acknowledgement.present_duration_ns());
+    return viewer()->Acknowledge(
+        acknowledgement.sequence(),
+        {acknowledgement.decode_duration_ns(), acknowledgement.present_duration_ns()});
   }
 
   grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer> stream_;

@@ -30,7 +30,8 @@ absl::Status Apply(const v1::ReportViewerRequest& request, Viewer& viewer) {
   if (request.key_frame()) viewer.RequestKeyFrame();
   if (!request.has_acknowledgement()) return absl::OkStatus();
   return viewer.Acknowledge(request.acknowledgement().sequence(),
-                            request.acknowledgement().present_duration_ns());
+                            {request.acknowledgement().decode_duration_ns(),
+                             request.acknowledgement().present_duration_ns()});
 }
 
 }  // namespace

@@ -129,6 +129,13 @@ void Fill(const StageLatency& latency, v1::StageLatency& out) {
   out.set_max_ns(latency.max_ns);
 }
 
+void Fill(const DropCounts& drops, v1::DropCounts& out) {
+  out.set_queue_full(drops[DropReason::kQueueFull]);
+  out.set_queue_age(drops[DropReason::kQueueAge]);
+  out.set_awaiting_key_frame(drops[DropReason::kAwaitingKeyFrame]);
+  out.set_superseded(drops[DropReason::kSuperseded]);
+}
+
 void Fill(const StreamStarted& started, v1::StreamStarted& out) {
   out.set_name(DisplayNameFromId(started.display_id));
   out.set_cursor_path(ToProto(started.cursor_path));
@@ -184,16 +191,30 @@ void Fill(const StreamStats& stats, v1::StreamStats& out) {
   out.set_encoded(stats.encoded);
   out.set_key_frames(stats.key_frames);
   out.set_encoded_bytes(stats.encoded_bytes);
-  out.set_dropped(stats.dropped);
+  out.set_dropped(stats.dropped.Sum());
+  Fill(stats.dropped, *out.mutable_dropped_by_reason());
+  out.set_skipped_no_viewer_ready(stats.skipped_no_viewer_ready);
+  out.set_skipped_frame_rate(stats.skipped_frame_rate);
+  out.set_refinements(stats.refinements);
+  out.set_encode_errors(stats.encode_errors);
   out.set_resyncs(stats.resyncs);
   out.set_frames_per_second(stats.frames_per_second);
   out.set_bitrate_bps(stats.bitrate_bps);
   Fill(stats.flip_to_capture, *out.mutable_flip_to_capture());
   Fill(stats.capture_to_encoded, *out.mutable_capture_to_encoded());
+  Fill(stats.capture_to_converted, *out.mutable_capture_to_converted());
+  Fill(stats.converted_to_encoded, *out.mutable_converted_to_encoded());
   Fill(stats.encoded_to_written, *out.mutable_encoded_to_written());
+  Fill(stats.encoded_to_sent, *out.mutable_encoded_to_sent());
+  Fill(stats.sent_to_written, *out.mutable_sent_to_written());
   Fill(stats.encoded_to_acknowledged, *out.mutable_encoded_to_acknowledged());
+  Fill(stats.network_round_trip, *out.mutable_network_round_trip());
+  Fill(stats.received_to_decoded, *out.mutable_received_to_decoded());
+  Fill(stats.received_to_presented, *out.mutable_received_to_presented());
   out.set_unacknowledged(stats.unacknowledged);
   out.set_quantizer(stats.quantizer);
+  out.set_encoder(stats.encoder);
+  out.set_flip_regime(ToProto(stats.flip_regime));
 }
 
 }  // namespace

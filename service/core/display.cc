@@ -51,6 +51,7 @@ Display::Display(DisplayIdentity identity, std::unique_ptr<PlaneSource> source,
       std::make_unique<DisplayLoop>(snapshot_, std::move(source), std::move(options), signal_,
                                     [this](const DisplaySnapshot& snapshot) { Publish(snapshot); });
   snapshot_ = loop_->snapshot();
+  metrics_ = loop_->metrics();
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -94,7 +95,7 @@ absl::StatusOr<std::shared_ptr<Viewer>> Display::AddViewer(std::string viewer_id
         absl::StrCat("display ", id(), " has its limit of ", viewers_max_,
                      " viewers: end one, or raise viewers_per_display_max in the config"));
   }
-  auto viewer = std::make_shared<Viewer>(std::move(viewer_id), options, signal_, clock_);
+  auto viewer = std::make_shared<Viewer>(std::move(viewer_id), options, signal_, metrics_, clock_);
   viewers_.push_back(viewer);
   inbox_.viewers.push_back(viewer);
   signal_->Wake();

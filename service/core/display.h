@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "service/core/display_loop.h"
+#include "service/core/display_metrics.h"
 #include "service/core/display_options.h"
 #include "service/core/display_state.h"
 #include "service/core/viewer.h"
@@ -57,6 +58,9 @@ class Display {
 
   /// As it was last seen.
   DisplaySnapshot Snapshot() const;
+
+  /// Never null. Thread-safe to read, also after the display is gone.
+  std::shared_ptr<const DisplayMetrics> metrics() const { return metrics_; }
 
   /// Calls back with a snapshot that is at most about a second old, after a look if need be.
   void Refresh(SnapshotCallback done);
@@ -121,6 +125,8 @@ class Display {
   Goodbye stop_goodbye_;
   std::vector<std::weak_ptr<Viewer>> viewers_;
 
+  /// The loop's.
+  std::shared_ptr<DisplayMetrics> metrics_;
   /// Touched by the thread only, once it runs.
   std::unique_ptr<DisplayLoop> loop_;
   std::mutex join_mutex_;

@@ -26,7 +26,7 @@ DisplayLoop::DisplayLoop(DisplaySnapshot identity, std::unique_ptr<PlaneSource> 
       publish_(std::move(publish)),
       source_(std::move(source)),
       snapshot_(std::move(identity)) {
-  renditions_.push_back(std::make_unique<Rendition>(options_, snapshot_.spec, counters_));
+  renditions_.push_back(std::make_unique<Rendition>(options_, snapshot_.spec, *metrics_));
   snapshot_.attach_time_ns = clock_.NowNs();
   plane_state_.reason = "The device is being opened and probed.";
   plane_state_.since_ns = snapshot_.attach_time_ns;
@@ -104,7 +104,7 @@ bool DisplayLoop::TransientRetryWanted() const {
 
 bool DisplayLoop::Look(int64_t now_ns) {
   look_wanted_ = false;
-  ++counters_.looks;
+  metrics_->Add(Count::kLooks);
   PlaneLook look = source_->Look(now_ns);
   if (look.primary == PlaneLook::Primary::kTransient) {
     ++transient_looks_;

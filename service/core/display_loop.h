@@ -11,7 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "service/core/display_counters.h"
+#include "service/core/display_metrics.h"
 #include "service/core/display_options.h"
 #include "service/core/display_state.h"
 #include "service/core/rendition.h"
@@ -100,7 +100,8 @@ class DisplayLoop {
   void Close(const Goodbye& goodbye);
 
   const DisplaySnapshot& snapshot() const { return snapshot_; }
-  const DisplayCounters& counters() const { return counters_; }
+  /// Never null. May be read by any thread, also after the loop is gone.
+  const std::shared_ptr<DisplayMetrics>& metrics() const { return metrics_; }
   /// When the planes were last looked at with an answer, or 0.
   int64_t last_look_ns() const { return last_look_ns_.value_or(0); }
 
@@ -119,6 +120,8 @@ class DisplayLoop {
   void TellNewEncoder(Rendition& rendition);
   void TellStarted(Member& member, const StreamEventPtr& started, const Rendition& rendition);
   void Tick(int64_t now_ns);
+  /// The part of a viewer's statistics that is the display's, since the viewer joined.
+  void FillCounts(const Member& member, StreamStats& stats) const;
 
   // Who shares which rendition, and what each may take: display_renditions.cc.
   void AssignRenditions(int64_t now_ns);
@@ -180,7 +183,7 @@ class DisplayLoop {
   Clock& clock_;
   const std::shared_ptr<WakeSignal> signal_;
   const SnapshotCallback publish_;
-  DisplayCounters counters_;
+  const std::shared_ptr<DisplayMetrics> metrics_ = std::make_shared<DisplayMetrics>();
 
   std::unique_ptr<PlaneSource> source_;
   bool watched_ = false;

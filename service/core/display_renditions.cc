@@ -99,9 +99,9 @@ void DisplayLoop::MoveDown(size_t index, int64_t now_ns) {
   for (size_t i = members.size(); i-- > 0;) {
     if (CanFollow(members[i], best, index, now_ns)) continue;
     if (index + 1 == renditions_.size()) {
-      renditions_.push_back(std::make_unique<Rendition>(options_, snapshot_.spec, counters_));
+      renditions_.push_back(std::make_unique<Rendition>(options_, snapshot_.spec, *metrics_));
     }
-    ++counters_.moves_down;
+    metrics_->Add(Count::kMovesDown);
     Move(index, i, index + 1, now_ns);
     Member& moved = renditions_[index + 1]->members().back();
     const bool again = moved.moved_up_ns != 0 && now_ns - moved.moved_up_ns < kMoveUpProvenNs;
@@ -130,7 +130,7 @@ void DisplayLoop::MoveUp(size_t index, int64_t now_ns) {
   const Best best = BestOf(*renditions_[index - 1]);
   for (size_t i = members.size(); i-- > 0;) {
     if (!CouldJoin(members[i], index - 1, best, now_ns)) continue;
-    ++counters_.moves_up;
+    metrics_->Add(Count::kMovesUp);
     Move(index, i, index - 1, now_ns);
     renditions_[index - 1]->members().back().moved_up_ns = now_ns;
   }
@@ -206,6 +206,7 @@ void DisplayLoop::EncodeRenditions(bool new_frame, int64_t now_ns) {
     encode_state_.reset();
     if (!rendition->coded()) continue;
     snapshot_.encoder = rendition->encoder_name();
+    snapshot_.encoder_hardware = rendition->encoder().hardware;
     snapshot_.encoder_detail = rendition->encoder().detail;
     snapshot_.pixel_path = rendition->pixel_path();
     snapshot_.pixel_path_reason = rendition->pixel_path_reason();

@@ -126,6 +126,8 @@ struct DisplaySnapshot {
   std::optional<FlipRegime> flip_regime;
   /// "x264"; empty until it first encoded.
   std::string encoder;
+  /// It is a GPU's.
+  bool encoder_hardware = false;
   /// For a person: library and version, or driver, entrypoint and rate control.
   std::string encoder_detail;
   /// How the last unit's pixels travelled, and why not better.

@@ -8,7 +8,7 @@ namespace planecast {
 void DisplayLoop::AddViewer(std::shared_ptr<Viewer> viewer) {
   Member member;
   member.viewer = std::move(viewer);
-  member.baseline = counters_;
+  member.baseline = metrics_->Values();
   renditions_.front()->members().push_back(std::move(member));
 }
 
@@ -138,19 +138,30 @@ void DisplayLoop::Tick(int64_t now_ns) {
   next_tick_ns_ = now_ns + kTickNs;
   StreamStats stats;
   stats.viewer_count = static_cast<int>(ViewerCount());
+  if (source_ != nullptr) stats.flip_regime = source_->info().flip_regime;
   for (const auto& rendition : renditions_) {
     rendition->TakeStats(now_ns, stats);
     for (const Member& member : rendition->members()) {
-      if (member.viewer->EndIfStalled(now_ns, options_.codec)) ++counters_.viewers_stalled;
-      const DisplayCounters& baseline = member.baseline;
-      stats.looks = counters_.looks - baseline.looks;
-      stats.unchanged = counters_.unchanged - baseline.unchanged;
-      stats.encoded = counters_.encoded - baseline.encoded;
-      stats.key_frames = counters_.key_frames - baseline.key_frames;
-      stats.encoded_bytes = counters_.encoded_bytes - baseline.encoded_bytes;
+      if (member.viewer->EndIfStalled(now_ns, options_.codec)) {
+        metrics_->Add(Count::kViewersStalled);
+      }
+      FillCounts(member, stats);
       member.viewer->OfferStats(stats);
     }
   }
+}
+
+void DisplayLoop::FillCounts(const Member& member, StreamStats& stats) const {
+  const auto since = [&](Count count) { return metrics_->Value(count) - member.baseline[count]; };
+  stats.looks = since(Count::kLooks);
+  stats.unchanged = since(Count::kUnchanged);
+  stats.encoded = since(Count::kEncoded);
+  stats.key_frames = since(Count::kKeyFrames);
+  stats.encoded_bytes = since(Count::kEncodedBytes);
+  stats.skipped_no_viewer_ready = since(Count::kSkippedNoViewerReady);
+  stats.skipped_frame_rate = since(Count::kSkippedFrameRate);
+  stats.refinements = since(Count::kRefinements);
+  stats.encode_errors = since(Count::kEncodeErrors);
 }
 
 }  // namespace planecast

@@ -226,6 +226,17 @@ absl::StatusOr<DisplayPage> Registry::List(int page_size, std::string_view page_
   return page;
 }
 
+std::vector<DisplayReading> Registry::ReadDisplays() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<DisplayReading> readings;
+  readings.reserve(entries_.size());
+  for (const auto& [id, entry] : entries_) {
+    readings.push_back({entry.snapshot, nullptr});
+    if (entry.display != nullptr) readings.back().metrics = entry.display->metrics();
+  }
+  return readings;
+}
+
 void Registry::Get(std::string_view id, std::function<void(absl::StatusOr<DisplaySnapshot>)> done) {
   std::shared_ptr<Display> display;
   absl::StatusOr<DisplaySnapshot> answer = NotFound(id);

@@ -58,6 +58,14 @@ struct DisplayPage {
   std::string next_page_token;
 };
 
+/// What a scrape is told of a display.
+struct DisplayReading {
+  /// As the display told it last.
+  DisplaySnapshot snapshot;
+  /// Null while the device is being opened.
+  std::shared_ptr<const DisplayMetrics> metrics;
+};
+
 /// A viewer and the display it streams.
 struct JoinedViewer {
   std::shared_ptr<Viewer> viewer;
@@ -91,6 +99,9 @@ class Registry {
 
   /// Sorted by id. `page_size` 0 means 100; INVALID_ARGUMENT if negative or for a foreign token.
   absl::StatusOr<DisplayPage> List(int page_size, std::string_view page_token) const;
+
+  /// All displays, sorted by id. Waits for no display's thread and no device.
+  std::vector<DisplayReading> ReadDisplays() const;
 
   /// Calls back with a fresh snapshot, or NOT_FOUND.
   void Get(std::string_view id, std::function<void(absl::StatusOr<DisplaySnapshot>)> done);

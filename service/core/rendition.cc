@@ -34,11 +34,11 @@ int64_t BackoffNs(int failures) {
 }  // namespace
 
 Rendition::Rendition(const DisplayOptions& options, const DisplaySpec& spec,
-                     DisplayCounters& counters)
+                     DisplayMetrics& metrics)
     : options_(options),
       spec_(spec),
       clock_(*options.clock),
-      counters_(counters),
+      metrics_(metrics),
       choice_(options.software_fallback),
       wanted_rate_(options.rate),
       frame_rate_hz_(options.frame_rate_max_hz),
@@ -169,13 +169,15 @@ std::optional<bool> Rendition::MaybeEncode(Frame& frame, bool new_frame, int64_t
     const bool refines = RefineNs(&frame) <= now_ns && AnyViewerReady();
     if (!new_frame && !frame_pending_ && !refines) return std::nullopt;
     if (!AnyViewerReady()) {
-      if (new_frame) ++counters_.skipped_no_viewer_ready;
+      if (new_frame) metrics_.Add(Count::kSkippedNoViewerReady);
       frame_pending_ = true;
       return std::nullopt;
     }
     if (!pacer_.Due(now_ns)) {
-      if (new_frame) pacer_.NoteHeld(now_ns);
-      if (new_frame) ++counters_.skipped_frame_rate;
+      if (new_frame) {
+        pacer_.NoteHeld(now_ns);
+        metrics_.Add(Count::kSkippedFrameRate);
+      }
       frame_pending_ = true;
       return std::nullopt;
     }
@@ -261,7 +263,7 @@ std::optional<bool> Rendition::Encode(Frame& frame, bool force_idr, int64_t now_
   refine_ns_ = result->refine_ns;
   // Also where a refinement came to nothing, so as not to ask again at once.
   if (changed || (request.refine && !refined)) still_ns_ = now_ns + kStillNs;
-  if (!changed) ++counters_.unchanged;
+  if (!changed) metrics_.Add(Count::kUnchanged);
   if (result->unit == nullptr) return changed;
   pacer_.NoteCoded(now_ns, FrameIntervalNs());
   HandleUnit(result->unit);
@@ -270,8 +272,8 @@ std::optional<bool> Rendition::Encode(Frame& frame, bool force_idr, int64_t now_
 
 void Rendition::HandleUnit(std::shared_ptr<const AccessUnit> unit) {
   const AccessUnit& coded = *unit;
-  ++counters_.encoded;
-  counters_.encoded_bytes += coded.bytes.size();
+  metrics_.Add(Count::kEncoded);
+  metrics_.Add(Count::kEncodedBytes, coded.bytes.size());
   ++window_units_;
   window_bytes_ += coded.bytes.size();
   window_quantizers_ += static_cast<uint64_t>(std::max(coded.quantizer, 0));
@@ -280,21 +282,33 @@ void Rendition::HandleUnit(std::shared_ptr<const AccessUnit> unit) {
     pixel_path_reason_ = coded.pixel_path_reason;
   }
   pixel_path_ = coded.pixel_path;
-  flip_to_capture_.Add(coded.capture_time_ns - coded.flip_time_ns);
-  capture_to_encoded_.Add(coded.encoded_time_ns - coded.capture_time_ns);
+  MeasureUnit(coded);
   const bool key_frame = coded.key_frame;
   const StreamEventPtr event = MakeEvent(UnitEvent{++sequence_, std::move(unit)}, options_.codec);
   const int64_t now_ns = clock_.NowNs();
   KeepStillUnit(event);
-  if (std::get<UnitEvent>(event->body).unit->refinement) ++counters_.refinements;
+  if (std::get<UnitEvent>(event->body).unit->refinement) metrics_.Add(Count::kRefinements);
   if (key_frame) {
-    ++counters_.key_frames;
+    metrics_.Add(Count::kKeyFrames);
     last_key_frame_ns_ = now_ns;
   }
   for (Member& member : members_) {
     member.viewer->OfferUnit(event, now_ns, /*fresh=*/true);
     member.wants = member.viewer->GetWants();
   }
+}
+
+void Rendition::MeasureUnit(const AccessUnit& unit) {
+  const auto measure = [this](Stage stage, LatencyWindow& window, int64_t duration_ns) {
+    window.Add(duration_ns);
+    metrics_.AddTime(stage, duration_ns);
+  };
+  measure(Stage::kFlipToCapture, flip_to_capture_, unit.capture_time_ns - unit.flip_time_ns);
+  measure(Stage::kCaptureToConverted, capture_to_converted_,
+          unit.converted_time_ns - unit.capture_time_ns);
+  measure(Stage::kConvertedToEncoded, converted_to_encoded_,
+          unit.encoded_time_ns - unit.converted_time_ns);
+  capture_to_encoded_.Add(unit.encoded_time_ns - unit.capture_time_ns);
 }
 
 void Rendition::KeepStillUnit(const StreamEventPtr& event) {
@@ -305,7 +319,7 @@ void Rendition::KeepStillUnit(const StreamEventPtr& event) {
 }
 
 void Rendition::HandleError(const absl::Status& error, const Frame& frame, int64_t now_ns) {
-  ++counters_.encode_errors;
+  metrics_.Add(Count::kEncodeErrors);
   frame_pending_ = true;
   const bool hardware = encoder_ != nullptr && identity_.hardware;
   if (RefusesFrame(error)) {
@@ -357,7 +371,10 @@ void Rendition::TakeStats(int64_t now_ns, StreamStats& stats) {
   stats.bitrate_bps = bitrate_bps;
   stats.flip_to_capture = flip_to_capture_.Take();
   stats.capture_to_encoded = capture_to_encoded_.Take();
+  stats.capture_to_converted = capture_to_converted_.Take();
+  stats.converted_to_encoded = converted_to_encoded_.Take();
   stats.quantizer = last_quantizer_;
+  stats.encoder = encoder_name();
   Pace();
   window_start_ns_ = now_ns;
   window_units_ = window_bytes_ = window_quantizers_ = 0;

@@ -10,7 +10,7 @@
 
 #include "absl/status/status.h"
 #include "encoder/encoder.h"
-#include "service/core/display_counters.h"
+#include "service/core/display_metrics.h"
 #include "service/core/display_options.h"
 #include "service/core/display_state.h"
 #include "service/core/encoder_choice.h"
@@ -56,8 +56,8 @@ struct Member {
   std::shared_ptr<Viewer> viewer;
   Viewer::Wants wants;
   bool greeted = false;
-  /// The display's counters when the viewer joined.
-  DisplayCounters baseline;
+  /// The display's counts when the viewer joined.
+  CountValues baseline;
   /// What the viewer was told last; absent until there was a picture.
   std::optional<StreamDescription> told;
   /// When it last came to another rendition, or 0.
@@ -85,7 +85,7 @@ class Rendition {
   };
 
   /// All must outlive the rendition.
-  Rendition(const DisplayOptions& options, const DisplaySpec& spec, DisplayCounters& counters);
+  Rendition(const DisplayOptions& options, const DisplaySpec& spec, DisplayMetrics& metrics);
 
   std::vector<Member>& members() { return members_; }
   const std::vector<Member>& members() const { return members_; }
@@ -154,13 +154,14 @@ class Rendition {
   int64_t HeldBackUntilNs(const Frame* frame) const;
   std::optional<bool> Encode(Frame& frame, bool force_idr, int64_t now_ns);
   void HandleUnit(std::shared_ptr<const AccessUnit> unit);
+  void MeasureUnit(const AccessUnit& unit);
   void KeepStillUnit(const StreamEventPtr& event);
   void HandleError(const absl::Status& error, const Frame& frame, int64_t now_ns);
 
   const DisplayOptions& options_;
   const DisplaySpec& spec_;
   Clock& clock_;
-  DisplayCounters& counters_;
+  DisplayMetrics& metrics_;
   std::vector<Member> members_;
   const Cursor* cursor_ = nullptr;
 
@@ -213,6 +214,8 @@ class Rendition {
   int last_quantizer_ = 0;
   LatencyWindow flip_to_capture_;
   LatencyWindow capture_to_encoded_;
+  LatencyWindow capture_to_converted_;
+  LatencyWindow converted_to_encoded_;
 };
 
 }  // namespace planecast

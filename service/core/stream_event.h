@@ -1,8 +1,11 @@
 // What a viewer is told: plain structs that mirror the StreamEvent message.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <variant>
@@ -58,6 +61,21 @@ struct StageLatency {
   int64_t max_ns = 0;
 };
 
+/// Why units are dropped for a viewer. DropCounts of the proto says more.
+enum class DropReason { kQueueFull, kQueueAge, kAwaitingKeyFrame, kSuperseded };
+inline constexpr size_t kDropReasonsSize = static_cast<size_t>(DropReason::kSuperseded) + 1;
+
+/// Units dropped, by reason.
+class DropCounts {
+ public:
+  uint64_t operator[](DropReason reason) const { return counts_[static_cast<size_t>(reason)]; }
+  uint64_t& operator[](DropReason reason) { return counts_[static_cast<size_t>(reason)]; }
+  uint64_t Sum() const { return std::accumulate(counts_.begin(), counts_.end(), uint64_t{0}); }
+
+ private:
+  std::array<uint64_t, kDropReasonsSize> counts_ = {};
+};
+
 /// Numbers of the stream, for one viewer. Counts are since the viewer joined, also of what the
 /// display does for all.
 struct StreamStats {
@@ -67,16 +85,31 @@ struct StreamStats {
   uint64_t encoded = 0;
   uint64_t key_frames = 0;
   uint64_t encoded_bytes = 0;
-  uint64_t dropped = 0;
+  /// By their sum, what `dropped` of the proto says.
+  DropCounts dropped;
   uint64_t resyncs = 0;
+  uint64_t skipped_no_viewer_ready = 0;
+  uint64_t skipped_frame_rate = 0;
+  uint64_t refinements = 0;
+  uint64_t encode_errors = 0;
   double frames_per_second = 0;
   int64_t bitrate_bps = 0;
   StageLatency flip_to_capture;
   StageLatency capture_to_encoded;
+  StageLatency capture_to_converted;
+  StageLatency converted_to_encoded;
   StageLatency encoded_to_written;
+  StageLatency encoded_to_sent;
+  StageLatency sent_to_written;
   StageLatency encoded_to_acknowledged;
+  StageLatency network_round_trip;
+  StageLatency received_to_decoded;
+  StageLatency received_to_presented;
   int unacknowledged = 0;
   int quantizer = 0;
+  /// Empty until there is a picture.
+  std::string encoder;
+  std::optional<FlipRegime> flip_regime;
 };
 
 /// The stream ends; no event follows.

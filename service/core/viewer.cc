@@ -25,6 +25,11 @@ bool IsState(const StreamEventPtr& event) {
   return std::holds_alternative<StateChanged>(event->body);
 }
 
+ClientTimes Believable(const ClientTimes& times) {
+  return {std::clamp<int64_t>(times.decode_ns, 0, kStageDurationMaxNs),
+          std::clamp<int64_t>(times.present_ns, 0, kStageDurationMaxNs)};
+}
+
 template <typename NotifyPtr>
 void Call(const NotifyPtr& notify) {
   if (notify != nullptr && *notify) (*notify)();
@@ -45,11 +50,12 @@ absl::Status ValidateViewerLimits(const ViewerLimits& limits) {
 }
 
 Viewer::Viewer(std::string id, const ViewerOptions& options, std::shared_ptr<WakeSignal> display,
-               Clock& clock)
+               std::shared_ptr<DisplayMetrics> metrics, Clock& clock)
     : id_(std::move(id)),
       acknowledges_(options.acknowledges),
       cursor_in_picture_(options.cursor_in_picture),
       display_(std::move(display)),
+      metrics_(std::move(metrics)),
       clock_(clock),
       limits_(options.limits),
       link_(options.link),
@@ -91,17 +97,22 @@ void Viewer::OnWritten() {
     const std::lock_guard<std::mutex> lock(mutex_);
     write_in_flight_ = false;
     progress_ns_ = clock_.NowNs();
-    if (unit_in_flight_.has_value()) {
-      if (unit_in_flight_->measured) {
-        encoded_to_written_.Add(progress_ns_ - unit_in_flight_->encoded_time_ns);
-      }
-      // All that is known of such a link is how long the transport takes to take a unit.
-      if (!acknowledges_) link_.Acknowledged(unit_in_flight_->mark, 0, progress_ns_);
-    }
+    if (unit_in_flight_.has_value()) HandleWrittenLocked(*unit_in_flight_, progress_ns_);
     unit_in_flight_.reset();
     ready = ReadyLocked();
   }
   if (ready) display_->WakeIfAwaited();
+}
+
+void Viewer::HandleWrittenLocked(const Sent& sent, int64_t now_ns) {
+  metrics_->Add(Count::kSent);
+  metrics_->Add(Count::kSentBytes, sent.mark.bytes);
+  if (sent.measured) {
+    encoded_to_written_.Add(now_ns - sent.encoded_time_ns);
+    MeasureLocked(Stage::kSentToWritten, sent_to_written_, now_ns - sent.mark.sent_ns);
+  }
+  // All that is known of such a link is how long the transport takes to take a unit.
+  if (!acknowledges_) link_.Acknowledged(sent.mark, 0, now_ns);
 }
 
 uint64_t Viewer::sequence_offset() const {
@@ -109,7 +120,7 @@ uint64_t Viewer::sequence_offset() const {
   return taken_offset_;
 }
 
-absl::Status Viewer::Acknowledge(uint64_t sequence, int64_t client_ns) {
+absl::Status Viewer::Acknowledge(uint64_t sequence, const ClientTimes& times) {
   if (!acknowledges_) return absl::OkStatus();
   Notify due;
   bool ready = false;
@@ -126,8 +137,13 @@ absl::Status Viewer::Acknowledge(uint64_t sequence, int64_t client_ns) {
       const Sent sent = unacknowledged_.front();
       unacknowledged_.pop_front();
       unacknowledged_bytes_ -= sent.mark.bytes;
-      if (sent.measured) encoded_to_acknowledged_.Add(now_ns - sent.encoded_time_ns);
-      link_.Acknowledged(sent.mark, sent.sequence == sequence ? client_ns : 0, now_ns);
+      if (sent.measured) {
+        MeasureLocked(Stage::kEncodedToAcknowledged, encoded_to_acknowledged_,
+                      now_ns - sent.encoded_time_ns);
+      }
+      const ClientTimes client = sent.sequence == sequence ? Believable(times) : ClientTimes();
+      link_.Acknowledged(sent.mark, client.present_ns, now_ns);
+      MeasureClientLocked(sent, client, now_ns);
     }
     if (unacknowledged_.size() < owed) acknowledged_ns_ = now_ns;
     due = DueNotifyLocked();
@@ -136,6 +152,18 @@ absl::Status Viewer::Acknowledge(uint64_t sequence, int64_t client_ns) {
   Call(due);
   if (ready) display_->WakeIfAwaited();
   return absl::OkStatus();
+}
+
+void Viewer::MeasureClientLocked(const Sent& sent, const ClientTimes& times, int64_t now_ns) {
+  if (times.decode_ns > 0) {
+    MeasureLocked(Stage::kReceivedToDecoded, received_to_decoded_, times.decode_ns);
+  }
+  if (times.present_ns <= 0) return;
+  MeasureLocked(Stage::kReceivedToPresented, received_to_presented_, times.present_ns);
+  const int64_t round_trip_ns = now_ns - sent.mark.sent_ns - times.present_ns;
+  // A client that claims more than the whole time says nothing about the network.
+  if (round_trip_ns < 0) return;
+  MeasureLocked(Stage::kNetworkRoundTrip, network_round_trip_, round_trip_ns);
 }
 
 void Viewer::RequestKeyFrame() {
@@ -170,7 +198,7 @@ void Viewer::Close() {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (closed_) return;
     closed_ = true;
-    DropUnitsLocked();
+    DropUnitsLocked(DropReason::kSuperseded);
     ordered_.clear();
     cursor_shape_ = cursor_moved_ = stats_ = goodbye_ = nullptr;
     ForgetUnacknowledgedLocked();
@@ -206,7 +234,7 @@ void Viewer::OfferStarted(StreamEventPtr event) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!AcceptsLocked()) return;
     NotePendingLocked(clock_.NowNs());
-    DropUnitsLocked();
+    DropUnitsLocked(DropReason::kSuperseded);
     if (std::get<StreamStarted>(event->body).cursor_path != CursorPath::kSeparate) {
       // It would be drawn twice.
       cursor_shape_.reset();
@@ -274,13 +302,14 @@ void Viewer::OfferUnit(StreamEventPtr event, int64_t now_ns, bool fresh) {
     if (key_frame && fresh && key_frame_requested_) {
       // What came before it is of no use to a decoder that is lost, and must not hold it up.
       key_frame_requested_ = false;
-      dropped_ += DropUnitsLocked();
+      DropUnitsLocked(DropReason::kSuperseded);
       ForgetUnacknowledgedLocked();
     }
-    if (OverflowsLocked(size_bytes, now_ns)) LoseUnitsLocked(now_ns);
+    const std::optional<DropReason> overflow = OverflowLocked(size_bytes, now_ns);
+    if (overflow.has_value()) LoseUnitsLocked(*overflow, now_ns);
     if (sync_ != Sync::kStreaming && !key_frame) {
       // A joiner was never sent a unit, so it has lost none.
-      if (sync_ == Sync::kLost) ++dropped_;
+      if (sync_ == Sync::kLost) CountDroppedLocked(DropReason::kAwaitingKeyFrame, 1);
       return;
     }
     sync_ = Sync::kStreaming;
@@ -301,7 +330,7 @@ void Viewer::OfferUnit(StreamEventPtr event, int64_t now_ns, bool fresh) {
 void Viewer::ChangeRendition() {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!AcceptsLocked()) return;
-  dropped_ += DropUnitsLocked();
+  DropUnitsLocked(DropReason::kSuperseded);
   last_queued_sequence_ = 0;
   // Before its first unit there is nothing to go on from.
   rendition_changed_ = last_offered_sequence_ != 0;
@@ -315,7 +344,7 @@ void Viewer::OfferGoodbye(StreamEventPtr event) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!AcceptsLocked()) return;
     NotePendingLocked(clock_.NowNs());
-    DropUnitsLocked();
+    DropUnitsLocked(DropReason::kSuperseded);
     cursor_shape_ = cursor_moved_ = stats_ = nullptr;
     goodbye_ = std::move(event);
     notify_armed_ = false;
@@ -368,7 +397,12 @@ void Viewer::OfferStats(StreamStats display_stats) {
     display_stats.dropped = dropped_;
     display_stats.resyncs = resyncs_;
     display_stats.encoded_to_written = encoded_to_written_.Take();
+    display_stats.encoded_to_sent = encoded_to_sent_.Take();
+    display_stats.sent_to_written = sent_to_written_.Take();
     display_stats.encoded_to_acknowledged = encoded_to_acknowledged_.Take();
+    display_stats.network_round_trip = network_round_trip_.Take();
+    display_stats.received_to_decoded = received_to_decoded_.Take();
+    display_stats.received_to_presented = received_to_presented_.Take();
     display_stats.unacknowledged = static_cast<int>(unacknowledged_.size());
     stats_ = MakeEvent(display_stats, nullptr);
     due = DueNotifyLocked();
@@ -438,6 +472,9 @@ StreamEventPtr Viewer::PopOrderedLocked() {
   const Sent sent = {last_sent_sequence_, unit->unit->encoded_time_ns, queued.fresh,
                      link_.Sent(size_bytes, unacknowledged_.empty(), now_ns)};
   unit_in_flight_ = sent;
+  if (sent.measured) {
+    MeasureLocked(Stage::kEncodedToSent, encoded_to_sent_, now_ns - sent.encoded_time_ns);
+  }
   if (!acknowledges_) return queued.event;
   if (unacknowledged_.empty()) acknowledged_ns_ = now_ns;
   unacknowledged_.push_back(sent);
@@ -450,17 +487,27 @@ void Viewer::ForgetUnacknowledgedLocked() {
   unacknowledged_bytes_ = 0;
 }
 
-size_t Viewer::DropUnitsLocked() {
-  const size_t dropped = queued_units_;
+void Viewer::CountDroppedLocked(DropReason reason, uint64_t count) {
+  dropped_[reason] += count;
+  metrics_->AddDropped(reason, count);
+}
+
+void Viewer::DropUnitsLocked(DropReason reason) {
+  CountDroppedLocked(reason, queued_units_);
   std::erase_if(ordered_, [](const Queued& queued) { return UnitOf(queued.event) != nullptr; });
   queued_units_ = 0;
   queued_bytes_ = 0;
-  return dropped;
 }
 
-void Viewer::LoseUnitsLocked(int64_t now_ns) {
-  dropped_ += DropUnitsLocked();
+void Viewer::MeasureLocked(Stage stage, LatencyWindow& window, int64_t duration_ns) {
+  window.Add(duration_ns);
+  metrics_->AddTime(stage, duration_ns);
+}
+
+void Viewer::LoseUnitsLocked(DropReason reason, int64_t now_ns) {
+  DropUnitsLocked(reason);
   ++resyncs_;
+  metrics_->Add(Count::kResyncs);
   sync_ = Sync::kLost;
   const bool again = last_lost_ns_ != 0 && now_ns - last_lost_ns_ < kResyncForgivenNs;
   resync_backoff_ns_ =
@@ -469,14 +516,17 @@ void Viewer::LoseUnitsLocked(int64_t now_ns) {
   last_lost_ns_ = now_ns;
 }
 
-bool Viewer::OverflowsLocked(size_t size_bytes, int64_t now_ns) const {
+std::optional<DropReason> Viewer::OverflowLocked(size_t size_bytes, int64_t now_ns) const {
   // A viewer that is ready asked for the unit: its link may be slow, but nobody outruns it.
-  if (queued_units_ == 0 || ReadyLocked()) return false;
-  if (queued_units_ >= kQueueUnitsMax || queued_bytes_ + size_bytes > kQueueBytesMax) return true;
+  if (queued_units_ == 0 || ReadyLocked()) return std::nullopt;
+  if (queued_units_ >= kQueueUnitsMax || queued_bytes_ + size_bytes > kQueueBytesMax) {
+    return DropReason::kQueueFull;
+  }
   const auto oldest = std::find_if(ordered_.begin(), ordered_.end(), [](const Queued& queued) {
     return UnitOf(queued.event) != nullptr;
   });
-  return now_ns - oldest->queued_ns > kQueueAgeMaxNs;
+  if (now_ns - oldest->queued_ns <= kQueueAgeMaxNs) return std::nullopt;
+  return DropReason::kQueueAge;
 }
 
 void Viewer::NotePendingLocked(int64_t now_ns) {

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "service/core/display_metrics.h"
 #include "service/core/latency_window.h"
 #include "service/core/link_estimator.h"
 #include "service/core/stream_event.h"
@@ -69,6 +70,13 @@ struct ViewerOptions {
   bool cursor_in_picture = false;
 };
 
+/// What a client says it needed for a unit, from its arrival on, in ns; 0 is unknown. A client's
+/// word: any number.
+struct ClientTimes {
+  int64_t decode_ns = 0;
+  int64_t present_ns = 0;
+};
+
 /// One viewer: a bounded queue between a display and a transport. Thread-safe.
 ///
 /// The adapter's side: SetNotify once; then Take until it returns null, writing each event and
@@ -78,9 +86,10 @@ struct ViewerOptions {
 /// The display's side is called by the display's thread only.
 class Viewer {
  public:
-  /// `id` is the secret name of the viewer. `clock` must outlive the viewer.
+  /// `id` is the secret name of the viewer. `metrics` are the display's; the viewer adds to them.
+  /// `clock` must outlive the viewer.
   Viewer(std::string id, const ViewerOptions& options, std::shared_ptr<WakeSignal> display,
-         Clock& clock);
+         std::shared_ptr<DisplayMetrics> metrics, Clock& clock);
 
   const std::string& id() const { return id_; }
   bool acknowledges() const { return acknowledges_; }
@@ -107,10 +116,10 @@ class Viewer {
   /// unit that Take gave last.
   uint64_t sequence_offset() const;
 
-  /// All units up to `sequence`, in this viewer's own count, are presented; the client needed
-  /// `client_ns` for the last of them. INVALID_ARGUMENT for a sequence that was not sent. Ignored
-  /// for a viewer that said it would not acknowledge.
-  absl::Status Acknowledge(uint64_t sequence, int64_t client_ns = 0);
+  /// All units up to `sequence`, in this viewer's own count, are presented; `times` are of the last
+  /// of them. INVALID_ARGUMENT for a sequence that was not sent. Ignored for a viewer that said it
+  /// would not acknowledge.
+  absl::Status Acknowledge(uint64_t sequence, const ClientTimes& times = {});
 
   /// Asks for a key frame, as a decoder does that lost its way: what was sent before need not be
   /// acknowledged any more. Merged with other requests and rate-limited by the display.
@@ -201,10 +210,16 @@ class Viewer {
   bool AcceptsLocked() const { return !closed_ && goodbye_ == nullptr && !finished_; }
   StreamEventPtr PopLocked();
   StreamEventPtr PopOrderedLocked();
-  /// Returns how many.
-  size_t DropUnitsLocked();
-  void LoseUnitsLocked(int64_t now_ns);
-  bool OverflowsLocked(size_t size_bytes, int64_t now_ns) const;
+  void CountDroppedLocked(DropReason reason, uint64_t count);
+  void DropUnitsLocked(DropReason reason);
+  void LoseUnitsLocked(DropReason reason, int64_t now_ns);
+  /// Why one more unit is too much, if it is.
+  std::optional<DropReason> OverflowLocked(size_t size_bytes, int64_t now_ns) const;
+  void MeasureLocked(Stage stage, LatencyWindow& window, int64_t duration_ns);
+  /// The unit that was in flight is written.
+  void HandleWrittenLocked(const Sent& sent, int64_t now_ns);
+  /// The acknowledgement of this very unit came.
+  void MeasureClientLocked(const Sent& sent, const ClientTimes& times, int64_t now_ns);
   void NotePendingLocked(int64_t now_ns);
   /// The notification to call after unlocking, or null.
   Notify DueNotifyLocked();
@@ -215,6 +230,7 @@ class Viewer {
   const bool acknowledges_;
   const bool cursor_in_picture_;
   const std::shared_ptr<WakeSignal> display_;
+  const std::shared_ptr<DisplayMetrics> metrics_;
   Clock& clock_;
 
   mutable std::mutex mutex_;
@@ -259,10 +275,15 @@ class Viewer {
   int64_t resync_backoff_ns_ = 0;
   int64_t last_lost_ns_ = 0;
 
-  uint64_t dropped_ = 0;
+  DropCounts dropped_;
   uint64_t resyncs_ = 0;
   LatencyWindow encoded_to_written_;
+  LatencyWindow encoded_to_sent_;
+  LatencyWindow sent_to_written_;
   LatencyWindow encoded_to_acknowledged_;
+  LatencyWindow network_round_trip_;
+  LatencyWindow received_to_decoded_;
+  LatencyWindow received_to_presented_;
 };
 
 }  // namespace planecast

@@ -116,11 +116,12 @@ void EncodeEvent(benchmark::State& state) {
 /// A unit through the queues of so many viewers, without a transport. Per unit and viewer.
 void FanOut(benchmark::State& state, int viewers) {
   const auto signal = std::make_shared<WakeSignal>();
+  const auto metrics = std::make_shared<DisplayMetrics>();
   std::vector<std::unique_ptr<Viewer>> all;
   const StreamEventPtr started = MakeEvent(StreamStarted{}, nullptr);
   for (int i = 0; i < viewers; ++i) {
-    all.push_back(
-        std::make_unique<Viewer>(absl::StrCat(i), ViewerOptions{}, signal, MonotonicClock()));
+    all.push_back(std::make_unique<Viewer>(absl::StrCat(i), ViewerOptions{}, signal, metrics,
+                                           MonotonicClock()));
     all.back()->SetNotify([] {});
     all.back()->OfferStarted(started);
   }

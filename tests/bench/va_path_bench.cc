@@ -46,8 +46,9 @@ class VaDisplayLoop {
         codec_(wall_),
         signal_(std::make_shared<WakeSignal>()),
         loop_(Identity(), std::move(source), Options(), signal_, nullptr),
-        viewer_(std::make_shared<Viewer>(
-            "viewer", ViewerOptions{.limits = {}, .acknowledges = true}, signal_, clock_)) {
+        viewer_(std::make_shared<Viewer>("viewer",
+                                         ViewerOptions{.limits = {}, .acknowledges = true}, signal_,
+                                         loop_.metrics(), clock_)) {
     viewer_->SetNotify([] {});
     loop_.AddViewer(viewer_);
   }
@@ -68,7 +69,8 @@ class VaDisplayLoop {
       ++units;
     }
     const StateReport& state = loop_.snapshot().state;
-    if (units == 0 && loop_.counters().encode_errors > 0) return absl::InternalError(state.reason);
+    if (units == 0 && loop_.metrics()->Value(Count::kEncodeErrors) > 0)
+      return absl::InternalError(state.reason);
     return units;
   }
 

@@ -33,7 +33,7 @@ class Stream {
  public:
   Stream()
       : viewer_("viewer", {.limits = {}, .acknowledges = true}, std::make_shared<WakeSignal>(),
-                clock_) {
+                std::make_shared<DisplayMetrics>(), clock_) {
     viewer_.OfferStarted(MakeEvent(StreamStarted{}, nullptr));
   }
   ~Stream() { viewer_.Close(); }
@@ -43,7 +43,9 @@ class Stream {
   void Receive(const v1::StreamDisplayRequest& request) {
     if (request.has_acknowledgement()) {
       const uint64_t sequence = request.acknowledgement().sequence();
-      if (viewer_.Acknowledge(sequence).ok() && sequence > last_taken_) abort();
+      const ClientTimes times = {request.acknowledgement().decode_duration_ns(),
+                                 request.acknowledgement().present_duration_ns()};
+      if (viewer_.Acknowledge(sequence, times).ok() && sequence > last_taken_) abort();
     }
     if (request.has_key_frame()) viewer_.RequestKeyFrame();
     if (request.has_limits()) {

@@ -91,7 +91,7 @@ TEST_F(DisplayCursorInPictureTest, AMoveKeepsToTheFrameRate) {
     h_.Flip(10 * kMs);
     TakeAll(*viewer);
   }
-  EXPECT_NEAR(static_cast<double>(h_.loop().counters().encoded), 20, 3);
+  EXPECT_NEAR(static_cast<double>(h_.Value(Count::kEncoded)), 20, 3);
 }
 
 TEST_F(DisplayCursorInPictureTest, OthersAreToldAndGoOnWithAKeyFrame) {

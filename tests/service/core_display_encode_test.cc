@@ -89,7 +89,7 @@ TEST_F(DisplayEncodeTest, JoinersOfAScreenThatStandsStillShareOneKeyFrame) {
     h_.Step(kSecond);
     EXPECT_EQ(TakeAll(*joiner).substr(0, 25), "started state:ACTIVE key1");
   }
-  EXPECT_EQ(h_.loop().counters().key_frames, 1u);
+  EXPECT_EQ(h_.Value(Count::kKeyFrames), 1u);
   EXPECT_EQ(TakeAll(*first).find("key"), std::string::npos);
 }
 
@@ -105,9 +105,9 @@ TEST_F(DisplayEncodeTest, ACrowdThatJoinsIsMerged) {
     h_.Flip(kMs);
     TakeAll(*first);
   }
-  EXPECT_EQ(h_.loop().counters().key_frames, 2u);
+  EXPECT_EQ(h_.Value(Count::kKeyFrames), 2u);
   h_.Step(kJoinKeyFrameIntervalMinNs);
-  EXPECT_EQ(h_.loop().counters().key_frames, 3u);
+  EXPECT_EQ(h_.Value(Count::kKeyFrames), 3u);
   for (const auto& joiner : joiners) {
     EXPECT_NE(TakeAll(*joiner).find("ACTIVE key"), std::string::npos);
   }
@@ -202,8 +202,8 @@ TEST_F(DisplayEncodeTest, TheFrameRateCapHoldsOnAverage) {
     h_.Flip(7 * kMs);
     TakeAll(*viewer);
   }
-  EXPECT_NEAR(static_cast<double>(h_.loop().counters().encoded), 300, 5);
-  EXPECT_GT(h_.loop().counters().skipped_frame_rate, 0u);
+  EXPECT_NEAR(static_cast<double>(h_.Value(Count::kEncoded)), 300, 5);
+  EXPECT_GT(h_.Value(Count::kSkippedFrameRate), 0u);
 }
 
 TEST_F(DisplayEncodeTest, AFrameHeldBackByTheCapIsSentWhenItIsTime) {
@@ -230,7 +230,7 @@ TEST_F(DisplayEncodeTest, KeyFramesBeyondTheCapAreNotOwedByThoseWhoWatchOn) {
     TakeAll(*greedy);
     TakeAll(*viewer);
   }
-  EXPECT_GT(h_.loop().counters().key_frames, 15u);
+  EXPECT_GT(h_.Value(Count::kKeyFrames), 15u);
   greedy->Close();
   h_.Step();
   h_.Flip(17 * kMs);
@@ -260,7 +260,7 @@ TEST_F(DisplayEncodeTest, SkipsBeforeEncodingWhenNoViewerCanTakeAUnit) {
   EXPECT_EQ(TakeAll(*viewer), "started state:ACTIVE key1 unit2 unit3");
   for (int i = 0; i < 10; ++i) h_.Flip();
   EXPECT_EQ(h_.encoder->encodes, 3);
-  EXPECT_EQ(h_.loop().counters().skipped_no_viewer_ready, 10u);
+  EXPECT_EQ(h_.Value(Count::kSkippedNoViewerReady), 10u);
   EXPECT_EQ(TakeAll(*viewer), "");
 }
 
@@ -298,9 +298,9 @@ TEST_F(DisplayEncodeTest, ASlowViewerHurtsNobody) {
     TakeAll(*fast);
   }
   fast->OfferStats({});
-  EXPECT_EQ(TakeLast<StreamStats>(*fast)->dropped, 0u);
-  EXPECT_EQ(h_.loop().counters().encoded, 101u);
-  EXPECT_EQ(h_.loop().counters().key_frames, 1u) << "a viewer that takes nothing asks for nothing";
+  EXPECT_EQ(TakeLast<StreamStats>(*fast)->dropped.Sum(), 0u);
+  EXPECT_EQ(h_.Value(Count::kEncoded), 101u);
+  EXPECT_EQ(h_.Value(Count::kKeyFrames), 1u) << "a viewer that takes nothing asks for nothing";
 }
 
 TEST_F(DisplayEncodeTest, ASlowViewerComesBackWithAKeyFrameAfterTheGap) {
@@ -366,7 +366,7 @@ TEST_F(DisplayEncodeTest, RequestedKeyFramesAreMergedAndRateLimited) {
     TakeAll(*first);
     TakeAll(*second);
   }
-  EXPECT_EQ(h_.loop().counters().key_frames, 11u);
+  EXPECT_EQ(h_.Value(Count::kKeyFrames), 11u);
 }
 
 TEST_F(DisplayEncodeTest, ARequestedKeyFrameIsNewEvenIfNothingChanged) {
@@ -390,7 +390,7 @@ TEST_F(DisplayEncodeTest, AStalledViewerIsEndedAndForgotten) {
   h_.Step(kMs);
   EXPECT_EQ(h_.published.back().viewer_count, 0);
   EXPECT_FALSE(h_.source->watched);
-  EXPECT_EQ(h_.loop().counters().viewers_stalled, 1u);
+  EXPECT_EQ(h_.Value(Count::kViewersStalled), 1u);
 }
 
 // --- Numbers.
@@ -556,7 +556,7 @@ TEST_F(DisplayEncodeTest, AnEncoderThatGivesNoKeyFrameWhenAskedIsBroken) {
   viewer->RequestKeyFrame();
   const int64_t next_ns = h_.Step(kSecond);
   EXPECT_GT(next_ns, h_.clock.NowNs()) << "no busy loop";
-  EXPECT_EQ(h_.loop().counters().encode_errors, 1u);
+  EXPECT_EQ(h_.Value(Count::kEncodeErrors), 1u);
   EXPECT_EQ(h_.encoder->alive, 0);
 }
 

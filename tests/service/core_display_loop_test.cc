@@ -229,7 +229,7 @@ TEST_F(DisplayLoopTest, ReportsWhetherTheContentChanged) {
   EXPECT_EQ(TakeAll(*viewer), "started state:ACTIVE key1");
   h_.Flip();
   EXPECT_EQ(h_.source->reports, std::vector<bool>({true, false}));
-  EXPECT_EQ(h_.loop().counters().unchanged, 1u);
+  EXPECT_EQ(h_.Value(Count::kUnchanged), 1u);
   EXPECT_EQ(TakeAll(*viewer), "") << "an unchanged screen sends nothing";
 }
 
@@ -262,7 +262,7 @@ TEST_F(DisplayCursorTest, AMoveCostsNoVideo) {
   h_.source->look.cursor = CursorAt(6, MakeCursorImage(2));
   h_.Flip();
   EXPECT_EQ(TakeAll(*viewer), "shape");
-  EXPECT_EQ(h_.loop().counters().encoded, 1u);
+  EXPECT_EQ(h_.Value(Count::kEncoded), 1u);
 }
 
 TEST_F(DisplayCursorTest, AHiddenCursorIsAMove) {

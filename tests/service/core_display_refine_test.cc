@@ -56,7 +56,7 @@ TEST_F(DisplayRefineTest, APictureThatStandsStillIsRefinedUntilItIsSharpAndThenN
   EXPECT_NE(words.find("unit2"), std::string::npos);
   EXPECT_NE(words.find("unit4"), std::string::npos);
   EXPECT_EQ(h_.encoder->refined, 3);
-  EXPECT_EQ(h_.loop().counters().refinements, 3u);
+  EXPECT_EQ(h_.Value(Count::kRefinements), 3u);
   const int looks = h_.source->looks;
   Run(h_.clock.NowNs() + 900 * kMs - (h_.clock.NowNs() - begin_ns));
   EXPECT_EQ(h_.source->looks, looks) << "a sharp picture wakes nobody";
@@ -88,7 +88,7 @@ TEST_F(DisplayRefineTest, WhileThePictureChangesNothingIsRefined) {
     TakeAll(*viewer);
   }
   EXPECT_EQ(h_.encoder->refined, 0);
-  EXPECT_GE(h_.loop().counters().encoded, 60u);
+  EXPECT_GE(h_.Value(Count::kEncoded), 60u);
 }
 
 TEST_F(DisplayRefineTest, AGuestThatFlipsTheSamePictureStandsStill) {
@@ -172,7 +172,7 @@ TEST_F(DisplayRefineTest, AJoinerOfARefinedPictureGetsItWithoutAKeyFrameForTheOt
   h_.Step(kMs);
   EXPECT_EQ(TakeAll(*second), "started state:ACTIVE key1 unit2 unit3 unit4");
   EXPECT_EQ(TakeAll(*first), "");
-  EXPECT_EQ(h_.loop().counters().key_frames, 1u);
+  EXPECT_EQ(h_.Value(Count::kKeyFrames), 1u);
 }
 
 TEST_F(DisplayRefineTest, AJoinerAfterManyRefinementsGetsAKeyFrame) {

@@ -80,7 +80,7 @@ TEST_F(DisplayRenditionsTest, EqualViewersShareOneEncoder) {
   Link second = Join(100'000'000);
   Run(3 * kSecond, {&first, &second});
   EXPECT_EQ(h_.encoder->made, 1);
-  EXPECT_EQ(h_.loop().counters().moves_down, 0u);
+  EXPECT_EQ(h_.Value(Count::kMovesDown), 0u);
 }
 
 TEST_F(DisplayRenditionsTest, AViewerAloneOnASlowLinkLowersTheBitrate) {
@@ -100,7 +100,7 @@ TEST_F(DisplayRenditionsTest, AViewerThatCantFollowGetsAnEncoderOfItsOwn) {
   const size_t units = fast.units;
   Run(5 * kSecond, {&fast, &slow});
   EXPECT_EQ(h_.encoder->alive, 2);
-  EXPECT_EQ(h_.loop().counters().moves_down, 1u);
+  EXPECT_EQ(h_.Value(Count::kMovesDown), 1u);
   EXPECT_EQ(fast.key_frames, key_frames) << "the slow one's are its own";
   EXPECT_GE(fast.units, units + 299);
   EXPECT_EQ(fast.gaps, 0u);
@@ -136,7 +136,7 @@ TEST_F(DisplayRenditionsTest, AViewerWhoseLinkRecoversComesBack) {
   slow.rate_bps = 100'000'000;
   Run(20 * kSecond, {&fast, &slow});
   EXPECT_EQ(h_.encoder->alive, 1);
-  EXPECT_GE(h_.loop().counters().moves_up, 1u);
+  EXPECT_GE(h_.Value(Count::kMovesUp), 1u);
 }
 
 TEST_F(DisplayRenditionsTest, AViewerThatCantStayWaitsLongerEachTime) {
@@ -149,8 +149,8 @@ TEST_F(DisplayRenditionsTest, AViewerThatCantStayWaitsLongerEachTime) {
     h_.encoder->unit_bytes = 20'000;
     Run(2 * kSecond, {&fast, &slow});
   }
-  EXPECT_GE(h_.loop().counters().moves_up, 1u);
-  EXPECT_LE(h_.loop().counters().moves_up, 6u);
+  EXPECT_GE(h_.Value(Count::kMovesUp), 1u);
+  EXPECT_LE(h_.Value(Count::kMovesUp), 6u);
 }
 
 TEST_F(DisplayRenditionsTest, LimitsThatOneAsksForDontHoldUpTheOthers) {

@@ -217,6 +217,60 @@ TEST_F(RegistryTest, GetAndOthersSayNotFound) {
   EXPECT_EQ(CodeOf(registry().AddViewer("a", {})), absl::StatusCode::kNotFound);
 }
 
+TEST_F(RegistryTest, AScrapeWaitsForNobodyAndSeesADisplayRun) {
+  ASSERT_TRUE(registry().Attach(Request("b")).ok());
+  {
+    const std::lock_guard<std::mutex> lock(sources_.at(0)->mutex);
+    sources_.at(0)->poll_interval_ns = testing::kMs;
+  }
+  auto joined = registry().AddViewer("b", {.limits = {}, .acknowledges = true});
+  ASSERT_TRUE(joined.ok());
+  Viewer& viewer = *joined->viewer;
+  std::atomic<bool> done{false};
+  std::thread transport([&] {
+    while (!done) {
+      const StreamEventPtr event = viewer.Take();
+      if (event == nullptr) {
+        std::this_thread::yield();
+        continue;
+      }
+      viewer.OnWritten();
+      if (const auto* unit = std::get_if<UnitEvent>(&event->body)) {
+        EXPECT_TRUE(viewer.Acknowledge(unit->sequence, {1, 1}).ok());
+      }
+    }
+  });
+  uint64_t acknowledged = 0;
+  while (acknowledged < 20) {
+    const std::vector<DisplayReading> readings = registry().ReadDisplays();
+    ASSERT_EQ(readings.size(), 1u);
+    ASSERT_NE(readings[0].metrics, nullptr);
+    const uint64_t count = readings[0].metrics->Times(Stage::kEncodedToAcknowledged).count();
+    EXPECT_GE(count, acknowledged);
+    acknowledged = count;
+    std::this_thread::yield();
+  }
+  const DisplayReading reading = registry().ReadDisplays().at(0);
+  EXPECT_EQ(reading.snapshot.viewer_count, 1);
+  EXPECT_EQ(reading.snapshot.encoder, "scripted");
+  EXPECT_FALSE(reading.snapshot.encoder_hardware);
+  EXPECT_GE(reading.metrics->Value(Count::kSent), 20u);
+  // A display that is being opened is listed, and hinders nothing.
+  before_open_ = [&] {
+    const std::vector<DisplayReading> readings = registry().ReadDisplays();
+    ASSERT_EQ(readings.size(), 2u);
+    EXPECT_EQ(readings[0].snapshot.id, "a");
+    EXPECT_EQ(readings[0].metrics, nullptr);
+  };
+  ASSERT_TRUE(registry().Attach(Request("a")).ok());
+  ASSERT_TRUE(registry().Detach("b").ok());
+  EXPECT_EQ(registry().ReadDisplays().size(), 1u);
+  done = true;
+  transport.join();
+  EXPECT_GE(reading.metrics->Value(Count::kSent), 20u) << "what was read outlives the display";
+  viewer.Close();
+}
+
 TEST_F(RegistryTest, ViewersAreFoundByTheirSecretUntilTheyClose) {
   ASSERT_TRUE(registry().Attach(Request("a")).ok());
   auto joined = registry().AddViewer("a", {});

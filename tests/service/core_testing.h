@@ -163,6 +163,9 @@ struct EncoderScript {
   size_t unit_bytes = 1000;
   /// Units are no larger than the bitrate allows at 60 Hz.
   bool keeps_bitrate = false;
+  /// What the parts of an encode take, on a clock that stands still otherwise.
+  int64_t convert_ns = 0;
+  int64_t encode_ns = 0;
   /// Refinements that a picture takes after each change, until it is sharp, and how long each waits
   /// for room under the cap.
   int refinements = 0;
@@ -252,7 +255,8 @@ class ScriptedEncoder : public Encoder {
     unit->sharp = refinements_left_ == 0;
     unit->flip_time_ns = frame.flip_time_ns;
     unit->capture_time_ns = frame.capture_time_ns;
-    unit->encoded_time_ns = clock_.NowNs();
+    unit->converted_time_ns = clock_.NowNs() + script_->convert_ns;
+    unit->encoded_time_ns = unit->converted_time_ns + script_->encode_ns;
     result.unit = std::move(unit);
     return result;
   }
@@ -386,10 +390,12 @@ struct LoopHarness {
     return Step(after_ns);
   }
   std::shared_ptr<Viewer> Join(const ViewerOptions& viewer_options = {}) {
-    auto viewer = std::make_shared<Viewer>("viewer", viewer_options, signal, clock);
+    auto viewer =
+        std::make_shared<Viewer>("viewer", viewer_options, signal, loop().metrics(), clock);
     loop().AddViewer(viewer);
     return viewer;
   }
+  uint64_t Value(Count count) { return loop().metrics()->Value(count); }
   DisplayState state() { return loop().snapshot().state.state; }
 
   ManualClock clock;

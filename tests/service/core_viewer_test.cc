@@ -20,7 +20,8 @@ using ::planecast::testing::UnitOfSize;
 class ViewerTest : public ::testing::Test {
  protected:
   Viewer& Make(bool acknowledges) {
-    viewer_ = std::make_unique<Viewer>("v", ViewerOptions{{}, acknowledges}, signal_, clock_);
+    viewer_ =
+        std::make_unique<Viewer>("v", ViewerOptions{{}, acknowledges}, signal_, metrics_, clock_);
     viewer_->OfferStarted(MakeEvent(StreamStarted{}, nullptr));
     return *viewer_;
   }
@@ -44,6 +45,7 @@ class ViewerTest : public ::testing::Test {
 
   ManualClock clock_;
   std::shared_ptr<WakeSignal> signal_ = std::make_shared<WakeSignal>();
+  std::shared_ptr<DisplayMetrics> metrics_ = std::make_shared<DisplayMetrics>();
   std::unique_ptr<Viewer> viewer_;
 };
 
@@ -61,7 +63,7 @@ TEST_F(ViewerTest, UnitsMissedBeforeTheFirstKeyFrameAreNoDrops) {
   Offer(1, false);
   Offer(2, true);
   viewer.OfferStats({});
-  EXPECT_EQ(TakeLast<StreamStats>(viewer)->dropped, 0u);
+  EXPECT_EQ(TakeLast<StreamStats>(viewer)->dropped.Sum(), 0u);
 }
 
 TEST_F(ViewerTest, TakeGivesNothingWhileAWriteIsInFlight) {
@@ -189,7 +191,7 @@ TEST_F(ViewerTest, OverflowInUnitsDropsToTheNextKeyFrame) {
   EXPECT_EQ(TakeAll(viewer), "key" + std::to_string(sequence));
   viewer.OfferStats({});
   const auto stats = TakeLast<StreamStats>(viewer);
-  EXPECT_EQ(stats->dropped, kQueueUnitsMax + 2);
+  EXPECT_EQ(stats->dropped.Sum(), kQueueUnitsMax + 2);
   EXPECT_EQ(stats->resyncs, 1u);
 }
 
