@@ -97,6 +97,19 @@ std::string FormatPixelPath(v1::PixelPath path, const std::string& reason) {
   return reason.empty() ? name : absl::StrCat(name, ": ", reason);
 }
 
+std::string FormatFlipRegime(v1::FlipRegime regime) {
+  switch (regime) {
+    case v1::FLIP_REGIME_POLLING:
+      return "polled";
+    case v1::FLIP_REGIME_IRQ:
+      return "flip interrupt";
+    case v1::FLIP_REGIME_EVENTFD:
+      return "flip eventfd (draft)";
+    default:
+      return "-";
+  }
+}
+
 std::string FormatDurationNs(int64_t duration_ns) {
   if (duration_ns < 1'000'000) return absl::StrFormat("%.0f us", duration_ns / 1e3);
   if (duration_ns < 1'000'000'000) return absl::StrFormat("%.1f ms", duration_ns / 1e6);

@@ -37,6 +37,9 @@ std::string FormatSize(const v1::Display& display);
 /// `ZERO_COPY: reason`, as much of it as there is, or `-`.
 std::string FormatPixelPath(v1::PixelPath path, const std::string& reason);
 
+/// `polled`, `flip interrupt`, ..., or `-`.
+std::string FormatFlipRegime(v1::FlipRegime regime);
+
 /// `4.2 ms`, `830 us`.
 std::string FormatDurationNs(int64_t duration_ns);
 

@@ -18,19 +18,6 @@ std::string FormatCursorPath(v1::CursorPath path) {
   }
 }
 
-std::string FormatFlipRegime(v1::FlipRegime regime) {
-  switch (regime) {
-    case v1::FLIP_REGIME_POLLING:
-      return "polled";
-    case v1::FLIP_REGIME_IRQ:
-      return "flip interrupt";
-    case v1::FLIP_REGIME_EVENTFD:
-      return "flip eventfd (draft)";
-    default:
-      return "-";
-  }
-}
-
 std::string FormatPlane(const v1::Display& display) {
   if (!display.has_primary_plane()) return "-";
   const v1::Plane& plane = display.primary_plane();

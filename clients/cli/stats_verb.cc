@@ -1,6 +1,8 @@
 // `planecast stats`: numbers of a display's stream, live.
 #include <algorithm>
+#include <initializer_list>
 #include <limits>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -17,10 +19,42 @@ struct Stage {
 
 constexpr Stage kStages[] = {
     {"flip to capture", &v1::StreamStats::flip_to_capture},
+    {"capture to converted", &v1::StreamStats::capture_to_converted},
+    {"converted to encoded", &v1::StreamStats::converted_to_encoded},
     {"capture to encoded", &v1::StreamStats::capture_to_encoded},
+    {"encoded to sent", &v1::StreamStats::encoded_to_sent},
+    {"sent to written", &v1::StreamStats::sent_to_written},
     {"encoded to written", &v1::StreamStats::encoded_to_written},
     {"encoded to acknowledged", &v1::StreamStats::encoded_to_acknowledged},
+    {"network round trip", &v1::StreamStats::network_round_trip},
+    {"received to decoded", &v1::StreamStats::received_to_decoded},
+    {"received to presented", &v1::StreamStats::received_to_presented},
 };
+
+// `5 (3 queue full, 2 queue age)`; without the parts that are 0.
+std::string FormatParts(uint64_t total,
+                        std::initializer_list<std::pair<uint64_t, const char*>> parts) {
+  std::string inner;
+  for (const auto& [count, name] : parts) {
+    if (count == 0) continue;
+    absl::StrAppend(&inner, inner.empty() ? "" : ", ", count, " ", name);
+  }
+  return inner.empty() ? absl::StrCat(total) : absl::StrCat(total, " (", inner, ")");
+}
+
+std::string FormatDrops(const v1::StreamStats& stats) {
+  const v1::DropCounts& drops = stats.dropped_by_reason();
+  return FormatParts(stats.dropped(), {{drops.queue_full(), "queue full"},
+                                       {drops.queue_age(), "queue too old"},
+                                       {drops.awaiting_key_frame(), "awaiting a key frame"},
+                                       {drops.superseded(), "superseded"}});
+}
+
+std::string FormatSkips(const v1::StreamStats& stats) {
+  return FormatParts(stats.skipped_no_viewer_ready() + stats.skipped_frame_rate(),
+                     {{stats.skipped_no_viewer_ready(), "no viewer ready"},
+                      {stats.skipped_frame_rate(), "frame-rate cap"}});
+}
 
 // Viewers count for stats only if they stream, so this is a viewer that throws pictures away.
 class StatsPrinter : public StreamHandler {
@@ -69,11 +103,17 @@ class StatsPrinter : public StreamHandler {
     return context_.environment.out_is_terminal && context_.output == Output::kTable;
   }
 
+  static std::string EncoderOf(const v1::StreamStats& stats) {
+    return stats.encoder().empty() ? "-" : stats.encoder();
+  }
+
   void PrintLine(const v1::StreamStats& stats) const {
     std::ostream& out = context_.out();
-    out << absl::StrFormat("%.1f fps  %s  q%d  viewers %d  dropped %d", stats.frames_per_second(),
-                           FormatBitrate(stats.bitrate_bps()), stats.quantizer(),
-                           stats.viewer_count(), stats.dropped());
+    out << absl::StrFormat("%.1f fps  %s  q%d  viewers %d  encoder %s  flips %s",
+                           stats.frames_per_second(), FormatBitrate(stats.bitrate_bps()),
+                           stats.quantizer(), stats.viewer_count(), EncoderOf(stats),
+                           FormatFlipRegime(stats.flip_regime()))
+        << "  skipped " << FormatSkips(stats) << "  dropped " << FormatDrops(stats);
     for (const Stage& stage : kStages) {
       const v1::StageLatency& latency = (stats.*stage.latency)();
       if (latency.samples() == 0) continue;
@@ -85,8 +125,8 @@ class StatsPrinter : public StreamHandler {
 
   std::string FormatBlock(const v1::StreamStats& stats) const {
     std::string block =
-        absl::StrFormat("%s  %dx%d %s %s\n%s\n\n", context_.display(), started_.visible_width_px(),
-                        started_.visible_height_px(), started_.codec(), started_.encoder(),
+        absl::StrFormat("%s  %dx%d %s\n%s\n\n", context_.display(), started_.visible_width_px(),
+                        started_.visible_height_px(), started_.codec(),
                         FormatWhy(state_.state(), state_.reason(), state_.remedy()));
     absl::StrAppend(
         &block,
@@ -94,12 +134,17 @@ class StatsPrinter : public StreamHandler {
             {{"rate", absl::StrFormat("%.1f fps, %s, quantiser %d", stats.frames_per_second(),
                                       FormatBitrate(stats.bitrate_bps()), stats.quantizer())},
              {"frames", absl::StrCat(stats.encoded(), " encoded, ", stats.key_frames(),
-                                     " of them key, ", FormatBytes(stats.encoded_bytes()))},
+                                     " of them key, ", stats.refinements(), " refinements, ",
+                                     FormatBytes(stats.encoded_bytes()))},
+             {"skipped", FormatSkips(stats)},
+             {"encoder", absl::StrCat(EncoderOf(stats), ", ", stats.encode_errors(), " errors")},
              {"pixels", FormatPixelPath(pixel_path_, pixel_path_reason_)},
              {"looks", absl::StrCat(stats.looks(), ", ", stats.unchanged(), " found nothing new")},
+             {"flips", FormatFlipRegime(stats.flip_regime())},
              {"viewers", absl::StrCat(stats.viewer_count())},
-             {"this viewer", absl::StrCat(stats.dropped(), " dropped, ", stats.resyncs(),
-                                          " resyncs, ", stats.unacknowledged(), " in flight")}}));
+             {"dropped", FormatDrops(stats)},
+             {"this viewer",
+              absl::StrCat(stats.resyncs(), " resyncs, ", stats.unacknowledged(), " in flight")}}));
     std::vector<std::vector<std::string>> rows = {{"LATENCY", "MEDIAN", "95 %", "MAX", "SAMPLES"}};
     for (const Stage& stage : kStages) {
       const v1::StageLatency& latency = (stats.*stage.latency)();

@@ -401,6 +401,14 @@ StreamScript ServeStats(int count) {
     stats.set_bitrate_bps(1'250'000);
     stats.mutable_flip_to_capture()->set_samples(60);
     stats.mutable_flip_to_capture()->set_p50_ns(400'000);
+    stats.mutable_network_round_trip()->set_samples(60);
+    stats.mutable_network_round_trip()->set_p50_ns(9'000'000);
+    stats.set_skipped_frame_rate(4);
+    stats.set_dropped(7);
+    stats.mutable_dropped_by_reason()->set_queue_age(5);
+    stats.mutable_dropped_by_reason()->set_superseded(2);
+    stats.set_encoder("x264");
+    stats.set_flip_regime(v1::FLIP_REGIME_IRQ);
     for (int i = 0; i < count; ++i) stream.Write(event);
     ReadToEnd(stream);
     return grpc::Status::OK;
@@ -414,8 +422,12 @@ TEST_F(CliTest, StatsPrintsALineASecondWhereNoTerminalIs) {
   EXPECT_EQ(result.exit_code, 0) << result.err;
   const std::vector<std::string> lines = absl::StrSplit(result.out, '\n', absl::SkipEmpty());
   ASSERT_THAT(lines, SizeIs(2));
-  EXPECT_THAT(lines[0], AllOf(HasSubstr("59.9 fps"), HasSubstr("1.2 Mbit/s"),
-                              HasSubstr("viewers 2"), HasSubstr("flip to capture 400 us")));
+  EXPECT_THAT(lines[0],
+              AllOf(HasSubstr("59.9 fps"), HasSubstr("1.2 Mbit/s"), HasSubstr("viewers 2"),
+                    HasSubstr("encoder x264"), HasSubstr("flips flip interrupt"),
+                    HasSubstr("skipped 4 (4 frame-rate cap)"),
+                    HasSubstr("dropped 7 (5 queue too old, 2 superseded)"),
+                    HasSubstr("flip to capture 400 us"), HasSubstr("network round trip 9.0 ms")));
 }
 
 TEST_F(CliTest, StatsPrintsJsonLines) {
@@ -430,7 +442,13 @@ TEST_F(CliTest, StatsRedrawsInATerminal) {
   server_.AddStreamScript(ServeStats(2));
   const CliResult result =
       RunCli(server_, {"stats", "desk", "--count", "2"}, nullptr, /*in_terminal=*/true);
-  EXPECT_THAT(result.out, AllOf(HasSubstr("\x1b["), HasSubstr("encoded to acknowledged")));
+  EXPECT_THAT(result.out, HasSubstr("\x1b["));
+  for (const char* row :
+       {"flip to capture", "capture to converted", "converted to encoded", "encoded to sent",
+        "sent to written", "encoded to acknowledged", "network round trip", "received to decoded",
+        "received to presented", "7 (5 queue too old, 2 superseded)", "x264", "flip interrupt"}) {
+    EXPECT_THAT(result.out, HasSubstr(row));
+  }
 }
 
 TEST_F(CliTest, StatsOfADisplayThatIsDetachedFailsWithTheReason) {
