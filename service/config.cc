@@ -123,6 +123,13 @@ void AddSocketPath(const Node& node, const char* field, const std::string& path)
   if (auto status = CheckSocketPath(path); !status.ok()) node.Add(field, status.message());
 }
 
+void AddMetricsAddress(const Node& node, const std::string& address) {
+  if (address.empty()) return;
+  if (auto status = CheckMetricsAddress(address); !status.ok()) {
+    node.Add("metrics_address", status.message());
+  }
+}
+
 void CheckTls(const Node& node, const TlsConfig& tls) {
   if (tls.certificate_path().empty()) node.Add("certificate_path", "is required for TLS");
   if (tls.private_key_path().empty()) node.Add("private_key_path", "is required for TLS");
@@ -182,6 +189,7 @@ void Check(const Node& node, const ServerConfig& config) {
   if (config.socket_path() == config.hand_over_socket_path()) {
     node.Add("hand_over_socket_path", "must differ from socket_path");
   }
+  AddMetricsAddress(node, config.metrics_address());
   if (config.listeners_size() > kListenersMax) {
     node.Add("listeners", absl::StrCat("more than ", kListenersMax));
     return;
@@ -234,6 +242,7 @@ std::optional<TlsConfig> FirstTls(const ServerConfig& config) {
 
 void ApplyFlags(const Flags& flags, ServerConfig& config) {
   if (flags.socket_path.has_value()) config.set_socket_path(*flags.socket_path);
+  if (flags.metrics.has_value()) config.set_metrics_address(*flags.metrics);
   if (flags.encoder.has_value()) config.mutable_encoder()->set_id(*flags.encoder);
   if (flags.render_node.has_value()) config.mutable_encoder()->set_render_node(*flags.render_node);
   if (flags.insecure) {
@@ -314,6 +323,22 @@ bool IsLoopbackHost(std::string_view host) {
   in6_addr v6{};
   if (inet_pton(AF_INET6, text.c_str(), &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6) != 0;
   return text == "localhost";
+}
+
+absl::Status CheckMetricsAddress(std::string_view address) {
+  const absl::StatusOr<HostPort> parsed = ParseHostPort(address);
+  if (!parsed.ok()) return parsed.status();
+  if (!IsLoopbackHost(parsed->host)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(parsed->host,
+                     " is not a loopback address; metrics are plain HTTP that anyone who can "
+                     "connect may read, so use 127.0.0.1 or localhost, and a proxy or an agent of "
+                     "your monitoring on this host to take them further"));
+  }
+  if (!parsed->is_ipv6_literal) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "metrics can't be served on IPv6, which Debian's HTTP library is built without; use "
+      "127.0.0.1");
 }
 
 absl::Status CheckPlainText(const Listener& listener) {

@@ -47,6 +47,10 @@ absl::StatusOr<HostPort> ParseHostPort(std::string_view address);
 /// True if `host` is 127.0.0.0/8, ::1 or exactly "localhost".
 bool IsLoopbackHost(std::string_view host);
 
+/// INVALID_ARGUMENT, for a person, if this is no HOST:PORT, or its host is not localhost or
+/// in 127.0.0.0/8. The HTTP library that serves metrics knows no IPv6.
+absl::Status CheckMetricsAddress(std::string_view address);
+
 /// FAILED_PRECONDITION if this listener would serve plain text off loopback without having been
 /// told to in as many words.
 absl::Status CheckPlainText(const config::v1::Listener& listener);

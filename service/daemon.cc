@@ -25,6 +25,7 @@
 #include "service/grpc_reflection_service.h"
 #include "service/grpc_viewer_service.h"
 #include "service/hand_over.h"
+#include "service/metrics_server.h"
 #include "service/proto_convert.h"
 #include "service/render_node.h"
 #include "service/retrying_source.h"
@@ -104,6 +105,7 @@ class Daemon::Impl {
     TellEncoders(catalog);
     for (const RenderNode& node : catalog.render_nodes()) render_nodes_.insert(node.path);
     registry_ = std::make_unique<Registry>(MakeRegistryOptions(catalog));
+    if (auto status = StartMetrics(); !status.ok()) return status;
     host_service_ = std::make_unique<GrpcHostService>(GrpcHostService::Options{
         config_.limits().displays_max(), config_.limits().viewers_per_display_max(),
         hand_over_ != nullptr, catalog.encoders(), catalog.render_nodes()});
@@ -124,12 +126,14 @@ class Daemon::Impl {
     server_.reset();
     viewer_service_.reset();
     display_service_.reset();
+    metrics_.reset();
     registry_.reset();
     hand_over_.reset();
     socket_lock_.reset();
   }
 
   const std::vector<BoundAddress>& addresses() const { return addresses_; }
+  const std::string& metrics_address() const { return metrics_address_; }
 
  private:
   absl::Status StartHandOver() {
@@ -138,6 +142,16 @@ class Daemon::Impl {
     if (!server.ok()) return server.status();
     hand_over_ = *std::move(server);
     log_.Info("", absl::StrCat("devices can be handed over on ", config_.hand_over_socket_path()));
+    return absl::OkStatus();
+  }
+
+  absl::Status StartMetrics() {
+    if (config_.metrics_address().empty()) return absl::OkStatus();
+    auto server = MetricsServer::Start(config_.metrics_address(), *registry_);
+    if (!server.ok()) return server.status();
+    metrics_ = *std::move(server);
+    metrics_address_ = metrics_->address();
+    log_.Info("", absl::StrCat("metrics on http://", metrics_address_, "/metrics"));
     return absl::OkStatus();
   }
 
@@ -304,6 +318,8 @@ class Daemon::Impl {
   /// Those that were probed. Constant once the first display is attached.
   std::set<std::string> render_nodes_;
   std::unique_ptr<Registry> registry_;
+  std::unique_ptr<MetricsServer> metrics_;
+  std::string metrics_address_;
   std::unique_ptr<GrpcHostService> host_service_;
   std::unique_ptr<GrpcDisplayService> display_service_;
   std::unique_ptr<GrpcViewerService> viewer_service_;
@@ -333,6 +349,9 @@ Daemon::Daemon(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Daemon::~Daemon() = default;
 const std::vector<BoundAddress>& Daemon::addresses() const {
   return impl_->addresses();
+}
+const std::string& Daemon::metrics_address() const {
+  return impl_->metrics_address();
 }
 void Daemon::Drain() {
   impl_->Drain();

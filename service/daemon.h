@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -45,6 +46,9 @@ class Daemon {
   /// What is served, with the ports that were chosen: the unix socket first, then the listeners in
   /// the config's order.
   const std::vector<BoundAddress>& addresses() const;
+
+  /// HOST:PORT where metrics are served, with the port that was chosen; empty if they are not.
+  const std::string& metrics_address() const;
 
   /// Ends the service: health says NOT_SERVING, streams end with Goodbye, new calls are refused,
   /// calls that do not end by themselves are cancelled after kDrainMaxSeconds. Blocks until all is

@@ -31,6 +31,11 @@ absl::StatusOr<bool> ApplyValue(std::string_view name, std::string value, Flags&
       return WrongValue(name, value, address.status());
     }
     flags.listen.push_back(std::move(value));
+  } else if (name == "--metrics") {
+    if (auto status = CheckMetricsAddress(value); !status.ok()) {
+      return WrongValue(name, value, status);
+    }
+    flags.metrics = std::move(value);
   } else if (name == "--encoder") {
     flags.encoder = std::move(value);
   } else if (name == "--render-node") {
@@ -46,8 +51,8 @@ absl::StatusOr<bool> ApplyValue(std::string_view name, std::string value, Flags&
 }
 
 bool TakesValue(std::string_view name) {
-  return name == "--config" || name == "--socket" || name == "--listen" || name == "--encoder" ||
-         name == "--render-node" || name == "--log-level";
+  return name == "--config" || name == "--socket" || name == "--listen" || name == "--metrics" ||
+         name == "--encoder" || name == "--render-node" || name == "--log-level";
 }
 
 /// Applies one flag without a value. False if there is no such flag.
@@ -95,7 +100,7 @@ std::string FlagsHelp() {
   return R"(planecastd: streams the displays of virtual GPUs
 
 Usage: planecastd [--config FILE] [--socket PATH] [--listen HOST:PORT]... [--insecure]
-                  [--encoder ID] [--render-node PATH] [--log-level LEVEL]
+                  [--metrics HOST:PORT] [--encoder ID] [--render-node PATH] [--log-level LEVEL]
 
   --config FILE       Textproto of planecast.config.v1.ServerConfig. Default: no file, all defaults.
   --socket PATH       Unix socket of the operators' API; only its owner may connect.
@@ -105,6 +110,8 @@ Usage: planecastd [--config FILE] [--socket PATH] [--listen HOST:PORT]... [--ins
                       listener that names some; without any, only a loopback address is accepted.
   --insecure          Plain text on every --listen address and on configured addresses without TLS,
                       also off loopback. Anyone on that network can see and control the displays.
+  --metrics HOST:PORT Serve Prometheus metrics as plain HTTP at /metrics on this loopback address.
+                      Port 0 takes a free one, which is logged. Default: none.
   --encoder ID        auto (default: the GPU if it can, else software), vaapi, x264 or openh264.
   --render-node PATH  The GPU to encode on, for displays whose vGPU's host is not known.
   --log-level LEVEL   error, warning, info (default) or debug.

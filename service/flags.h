@@ -17,6 +17,8 @@ struct Flags {
   std::optional<std::string> socket_path;
   /// HOST:PORT each.
   std::vector<std::string> listen;
+  /// HOST:PORT.
+  std::optional<std::string> metrics;
   /// An encoder's id, checked with the config.
   std::optional<std::string> encoder;
   std::optional<std::string> render_node;

@@ -124,6 +124,7 @@ bool DisplayLoop::Look(int64_t now_ns) {
     HandleNoFrame(look);
     return false;
   }
+  metrics_->Add(Count::kCaptured);
   frame_seen_ = true;
   frame_ = std::move(look.frame);
   snapshot_.primary_plane = {frame_->buffer->layout(), source_->info().plane_kind};

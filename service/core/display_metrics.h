@@ -15,6 +15,8 @@ namespace planecast {
 /// What a display counts, of all its renditions and viewers, since it was attached.
 enum class Count {
   kLooks,
+  /// Looks that gave a frame.
+  kCaptured,
   /// Encodes whose frame did not differ.
   kUnchanged,
   kEncoded,

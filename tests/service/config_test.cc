@@ -13,6 +13,7 @@
 namespace planecast {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 using testing::TempDir;
@@ -108,6 +109,30 @@ TEST(ConfigTest, MalformedAddressesAreRefused) {
                 HasSubstr("listeners[0].address"))
         << address;
   }
+}
+
+TEST(ConfigTest, MetricsAreServedOnLoopbackAddressesOnly) {
+  for (const char* address : {"127.0.0.1:0", "127.8.9.10:9464", "localhost:9464"}) {
+    EXPECT_EQ(Error("metrics_address: \"" + std::string(address) + "\""), "");
+  }
+  for (const char* address : {"0.0.0.0:9464", "[::]:9464", "192.0.2.1:9464", "example.org:9464",
+                              "localhost.example.org:9464"}) {
+    EXPECT_THAT(Error("\n metrics_address: \"" + std::string(address) + "\""),
+                AllOf(StartsWith("f:2:2: metrics_address: "), HasSubstr("not a loopback address"),
+                      HasSubstr("use 127.0.0.1")));
+  }
+  EXPECT_THAT(Error("metrics_address: \"[::1]:9464\""),
+              AllOf(HasSubstr("IPv6"), HasSubstr("use 127.0.0.1")));
+  EXPECT_THAT(Error("metrics_address: \"127.0.0.1\""), HasSubstr("HOST:PORT"));
+  EXPECT_THAT(Error("metrics_address: \"127.0.0.1:99999\""), HasSubstr("0 to 65535"));
+}
+
+TEST(ConfigTest, TheMetricsFlagOverridesTheFile) {
+  Flags flags;
+  flags.metrics = "localhost:0";
+  const auto config = ParseConfig("metrics_address: \"127.0.0.1:9464\"", "f", flags);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->metrics_address(), "localhost:0");
 }
 
 TEST(ConfigTest, SocketPathsAreChecked) {
@@ -221,6 +246,7 @@ TEST(ConfigTest, WhatTheShippedExampleCommentsOutIsValidToo) {
   EXPECT_EQ(config->displays_size(), 2);
   EXPECT_EQ(config->limits().displays_max(), 64);
   EXPECT_FALSE(config->hand_over_socket_path().empty());
+  EXPECT_FALSE(config->metrics_address().empty());
 }
 
 }  // namespace

@@ -28,11 +28,12 @@ TEST(FlagsTest, NothingSaidMeansNothingSet) {
 
 TEST(FlagsTest, ValuesStandBehindABlankOrAnEqualsSign) {
   auto flags = Parse({"--config", "c", "--socket=/s", "--listen", "[::1]:1", "--listen=h:2",
-                      "--insecure", "--log-level", "debug"});
+                      "--insecure", "--metrics=localhost:0", "--log-level", "debug"});
   ASSERT_TRUE(flags.ok()) << flags.status();
   EXPECT_EQ(flags->config_path, "c");
   EXPECT_EQ(flags->socket_path, "/s");
   EXPECT_THAT(flags->listen, ElementsAre("[::1]:1", "h:2"));
+  EXPECT_EQ(flags->metrics, "localhost:0");
   EXPECT_TRUE(flags->insecure);
   EXPECT_EQ(flags->log_level, LogLevel::kDebug);
 }
@@ -47,6 +48,10 @@ TEST(FlagsTest, WrongUsageIsNamed) {
       {{"--log-level", "loud"}, "--log-level 'loud': no such log level; use error, warning, info"},
       {{"--listen", "foo"}, "--listen 'foo': an address is HOST:PORT"},
       {{"--listen", "127.0.0.1:99999"}, "the port must be 0 to 65535"},
+      {{"--metrics"}, "--metrics needs a value"},
+      {{"--metrics", "9464"}, "--metrics '9464': an address is HOST:PORT"},
+      {{"--metrics", "0.0.0.0:9464"}, "0.0.0.0 is not a loopback address"},
+      {{"--metrics", "127.0.0.1:65536"}, "the port must be 0 to 65535"},
       {{"--socket", "relative"}, "--socket 'relative': a socket's path must be absolute"},
       {{"--listen=a:1", ""}, " is no flag"},
   };
@@ -58,8 +63,8 @@ TEST(FlagsTest, WrongUsageIsNamed) {
 }
 
 TEST(FlagsTest, HelpNamesEveryFlag) {
-  for (const char* flag :
-       {"--config", "--socket", "--listen", "--insecure", "--log-level", "--help", "--version"}) {
+  for (const char* flag : {"--config", "--socket", "--listen", "--metrics", "--insecure",
+                           "--log-level", "--help", "--version"}) {
     EXPECT_THAT(FlagsHelp(), HasSubstr(flag));
   }
   EXPECT_TRUE(Parse({"-h"})->help);

@@ -137,13 +137,52 @@ TEST_F(GrpcEventCodecTest, TheOtherEventsTranslate) {
   changed.report = {DisplayState::kImportFailed, "why", "what", clock_.NowNs()};
   EXPECT_EQ(event_of(changed).state_changed().state(), v1::Display::STATE_IMPORT_FAILED);
   EXPECT_EQ(event_of(changed).state_changed().remedy(), "what");
-  StreamStats stats;
-  stats.dropped = 5;
-  stats.encoded_to_written.p95_ns = 9;
-  EXPECT_EQ(event_of(stats).stats().dropped(), 5U);
-  EXPECT_EQ(event_of(stats).stats().encoded_to_written().p95_ns(), 9);
   EXPECT_EQ(event_of(Goodbye{Goodbye::Reason::kStalled, "x", 7}).goodbye().reason(),
             v1::Goodbye::REASON_STALLED);
+}
+
+TEST_F(GrpcEventCodecTest, EveryNumberOfTheStatsArrives) {
+  StreamStats stats;
+  stats.dropped[DropReason::kQueueFull] = 1;
+  stats.dropped[DropReason::kQueueAge] = 2;
+  stats.dropped[DropReason::kAwaitingKeyFrame] = 3;
+  stats.dropped[DropReason::kSuperseded] = 4;
+  stats.skipped_no_viewer_ready = 5;
+  stats.skipped_frame_rate = 6;
+  stats.refinements = 7;
+  stats.encode_errors = 8;
+  stats.encoder = "x264";
+  stats.flip_regime = FlipRegime::kEventfd;
+  int64_t ns = 100;
+  for (StageLatency* stage :
+       {&stats.flip_to_capture, &stats.capture_to_encoded, &stats.capture_to_converted,
+        &stats.converted_to_encoded, &stats.encoded_to_written, &stats.encoded_to_sent,
+        &stats.sent_to_written, &stats.encoded_to_acknowledged, &stats.network_round_trip,
+        &stats.received_to_decoded, &stats.received_to_presented}) {
+    stage->p95_ns = ns++;
+  }
+  const StreamEventPtr event = MakeEvent(stats, &codec_);
+  const v1::StreamStats parsed =
+      Parse<v1::StreamDisplayResponse>(codec_.Message(*event, "id")).event().stats();
+  EXPECT_EQ(parsed.dropped(), 10U);
+  EXPECT_EQ(parsed.dropped_by_reason().queue_full(), 1U);
+  EXPECT_EQ(parsed.dropped_by_reason().queue_age(), 2U);
+  EXPECT_EQ(parsed.dropped_by_reason().awaiting_key_frame(), 3U);
+  EXPECT_EQ(parsed.dropped_by_reason().superseded(), 4U);
+  EXPECT_EQ(parsed.skipped_no_viewer_ready(), 5U);
+  EXPECT_EQ(parsed.skipped_frame_rate(), 6U);
+  EXPECT_EQ(parsed.refinements(), 7U);
+  EXPECT_EQ(parsed.encode_errors(), 8U);
+  EXPECT_EQ(parsed.encoder(), "x264");
+  EXPECT_EQ(parsed.flip_regime(), v1::FLIP_REGIME_EVENTFD);
+  ns = 100;
+  for (const v1::StageLatency* stage :
+       {&parsed.flip_to_capture(), &parsed.capture_to_encoded(), &parsed.capture_to_converted(),
+        &parsed.converted_to_encoded(), &parsed.encoded_to_written(), &parsed.encoded_to_sent(),
+        &parsed.sent_to_written(), &parsed.encoded_to_acknowledged(), &parsed.network_round_trip(),
+        &parsed.received_to_decoded(), &parsed.received_to_presented()}) {
+    EXPECT_EQ(stage->p95_ns(), ns++);
+  }
 }
 
 }  // namespace
