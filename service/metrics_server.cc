@@ -58,10 +58,11 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::s
     if (!ports.empty()) parsed->port = ports.front();
     return std::make_unique<MetricsServer>(*parsed, std::move(page), std::move(exposer));
   } catch (const std::exception& error) {
-    return absl::UnavailableError(
-        absl::StrCat("metrics can't be served on ", address, ": ", error.what(),
-                     " Is the port taken ('ss -ltnp' shows by whom)? Choose another with --metrics "
-                     "or metrics_address, or port 0 for a free one"));
+    return absl::UnavailableError(absl::StrCat(
+        "metrics can't be served on ", address,
+        ": is the port taken ('ss -ltnp' shows by whom)? Choose another with --metrics "
+        "or metrics_address, or port 0 for a free one (the HTTP library says: ",
+        error.what(), ")"));
   }
 }
 

@@ -15,8 +15,9 @@ class Exposer;
 
 namespace planecast {
 
-/// A scraper that is silent for so long loses its connection: there is one thread for all.
-inline constexpr int kMetricsRequestTimeoutMs = 5000;
+/// A scraper that is silent for so long loses its connection: there is one thread for all, and
+/// nobody who connects and says nothing is to keep it from Prometheus.
+inline constexpr int kMetricsRequestTimeoutMs = 1000;
 
 /// Plain HTTP with one page, /metrics, in Prometheus's text format. Has one thread, which reads the
 /// registry at each scrape and waits for no display. Thread-safe.
