@@ -293,9 +293,13 @@ void Rendition::HandleUnit(std::shared_ptr<const AccessUnit> unit) {
     last_key_frame_ns_ = now_ns;
   }
   for (Member& member : members_) {
-    member.viewer->OfferUnit(event, now_ns, /*fresh=*/true);
+    due_.push_back(member.viewer->OfferUnitQuietly(event, now_ns, /*fresh=*/true));
     member.wants = member.viewer->GetWants();
   }
+  for (const Viewer::Notify& notify : due_) {
+    if (notify != nullptr) (*notify)();
+  }
+  due_.clear();
 }
 
 void Rendition::MeasureUnit(const AccessUnit& unit) {

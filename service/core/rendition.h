@@ -203,6 +203,8 @@ class Rendition {
   int64_t refine_ns_ = kNever;
   std::optional<int64_t> last_key_frame_ns_;
   FramePacer pacer_;
+  /// Empty but while a unit is handed out; here so as not to be allocated each time.
+  std::vector<Viewer::Notify> due_;
   /// A frame was looked at and not encoded: no viewer was ready, the frame-rate cap, an error.
   bool frame_pending_ = false;
 

@@ -292,39 +292,39 @@ void Viewer::OfferCursorMoved(StreamEventPtr event) {
 }
 
 void Viewer::OfferUnit(StreamEventPtr event, int64_t now_ns, bool fresh) {
-  Notify due;
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (!AcceptsLocked()) return;
-    const UnitEvent* unit = UnitOf(event);
-    const bool key_frame = unit->unit->key_frame;
-    const size_t size_bytes = unit->unit->bytes.size();
-    if (key_frame && fresh && key_frame_requested_) {
-      // What came before it is of no use to a decoder that is lost, and must not hold it up.
-      key_frame_requested_ = false;
-      DropUnitsLocked(DropReason::kSuperseded);
-      ForgetUnacknowledgedLocked();
-    }
-    const std::optional<DropReason> overflow = OverflowLocked(size_bytes, now_ns);
-    if (overflow.has_value()) LoseUnitsLocked(*overflow, now_ns);
-    if (sync_ != Sync::kStreaming && !key_frame) {
-      // A joiner was never sent a unit, so it has lost none.
-      if (sync_ == Sync::kLost) CountDroppedLocked(DropReason::kAwaitingKeyFrame, 1);
-      return;
-    }
-    sync_ = Sync::kStreaming;
-    NotePendingLocked(now_ns);
-    if (std::exchange(rendition_changed_, false)) {
-      sequence_offset_ = last_offered_sequence_ + 1 - unit->sequence;
-    }
-    last_queued_sequence_ = unit->sequence;
-    last_offered_sequence_ = unit->sequence + sequence_offset_;
-    ++queued_units_;
-    queued_bytes_ += size_bytes;
-    ordered_.push_back({std::move(event), now_ns, fresh, sequence_offset_});
-    due = DueNotifyLocked();
+  Call(OfferUnitQuietly(std::move(event), now_ns, fresh));
+}
+
+Viewer::Notify Viewer::OfferUnitQuietly(StreamEventPtr event, int64_t now_ns, bool fresh) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!AcceptsLocked()) return nullptr;
+  const UnitEvent* unit = UnitOf(event);
+  const bool key_frame = unit->unit->key_frame;
+  const size_t size_bytes = unit->unit->bytes.size();
+  if (key_frame && fresh && key_frame_requested_) {
+    // What came before it is of no use to a decoder that is lost, and must not hold it up.
+    key_frame_requested_ = false;
+    DropUnitsLocked(DropReason::kSuperseded);
+    ForgetUnacknowledgedLocked();
   }
-  Call(due);
+  const std::optional<DropReason> overflow = OverflowLocked(size_bytes, now_ns);
+  if (overflow.has_value()) LoseUnitsLocked(*overflow, now_ns);
+  if (sync_ != Sync::kStreaming && !key_frame) {
+    // A joiner was never sent a unit, so it has lost none.
+    if (sync_ == Sync::kLost) CountDroppedLocked(DropReason::kAwaitingKeyFrame, 1);
+    return nullptr;
+  }
+  sync_ = Sync::kStreaming;
+  NotePendingLocked(now_ns);
+  if (std::exchange(rendition_changed_, false)) {
+    sequence_offset_ = last_offered_sequence_ + 1 - unit->sequence;
+  }
+  last_queued_sequence_ = unit->sequence;
+  last_offered_sequence_ = unit->sequence + sequence_offset_;
+  ++queued_units_;
+  queued_bytes_ += size_bytes;
+  ordered_.push_back({std::move(event), now_ns, fresh, sequence_offset_});
+  return DueNotifyLocked();
 }
 
 void Viewer::ChangeRendition() {

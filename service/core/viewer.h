@@ -86,6 +86,9 @@ struct ClientTimes {
 /// The display's side is called by the display's thread only.
 class Viewer {
  public:
+  /// What SetNotify was given, to be called once; null if there is nothing to tell.
+  using Notify = std::shared_ptr<const std::function<void()>>;
+
   /// `id` is the secret name of the viewer. `metrics` are the display's; the viewer adds to them.
   /// `clock` must outlive the viewer.
   Viewer(std::string id, const ViewerOptions& options, std::shared_ptr<WakeSignal> display,
@@ -150,6 +153,10 @@ class Viewer {
   /// that was coded before the viewer wanted it; then its age says nothing about the transport. A
   /// fresh key frame answers the viewer's request for one.
   void OfferUnit(StreamEventPtr event, int64_t now_ns, bool fresh);
+  /// The same, but leaves it to the caller to notify. A unit for many is offered to all of them
+  /// first: notified one by one, a transport's thread would wake for the first, take the locks that
+  /// the display needs for the others, and wait for each of those anew.
+  [[nodiscard]] Notify OfferUnitQuietly(StreamEventPtr event, int64_t now_ns, bool fresh);
   /// What is offered from now on comes of another rendition, whose first unit must be a key frame.
   /// What is queued of the old one is dropped. The viewer sees neither a gap nor a new beginning.
   void ChangeRendition();
@@ -198,7 +205,6 @@ class Viewer {
     bool fresh = false;
     uint64_t sequence_offset = 0;
   };
-  using Notify = std::shared_ptr<const std::function<void()>>;
 
   /// So much may be on its way to a viewer that acknowledges, and one more.
   bool FitsLinkLocked(size_t units, size_t size_bytes) const;
