@@ -127,7 +127,7 @@ class Reader {
   /// The name of the sample's family.
   std::string FamilyOf(const std::string& name) const {
     for (const char* suffix : {"_bucket", "_sum", "_count"}) {
-      const std::string base(absl::StripSuffix(name, suffix));
+      std::string base(absl::StripSuffix(name, suffix));
       const auto type = types_.find(base);
       if (base != name && type != types_.end() &&
           (type->second == "histogram" || type->second == "summary")) {
