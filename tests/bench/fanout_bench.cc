@@ -1,7 +1,8 @@
 // CPU per delivered access unit, against a loop of epoll and writev that sends the same bytes.
 //
-// Both send 60 units a second of 20 KB. The daemon's side is everything but the encoder, which
-// replays one unit: the display's thread, the event codec, the queues, gRPC. Once nobody
+// Both send 60 units a second of 20 KB, by a timer. The daemon's side is everything but the device
+// and the encoder, which replays one unit: the display's thread, the event codec, the queues, gRPC.
+// (A fake device would add a thread and a dozen system calls that stand for one ioctl.) Once nobody
 // acknowledges, as in the loop; once every viewer acknowledges each unit, and so does every reader
 // of the loop, with 8 bytes.
 #include <netinet/in.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,12 +28,16 @@
 #include "tests/bench/bench_host.h"
 #include "tests/bench/viewer_fleet.h"
 #include "vfio/fd.h"
+#include "vfio/plane_source.h"
 
 namespace planecast::bench {
 namespace {
 
 constexpr size_t kUnitBytes = 20'000;
 constexpr int kFrameRateHz = 60;
+constexpr uint32_t kSidePx = 160;
+/// DRM_FORMAT_XRGB8888.
+constexpr uint32_t kXrgb8888 = 0x34325258;
 constexpr int64_t kFrameNs = 1'000'000'000 / kFrameRateHz;
 constexpr int kViewersOfTarget = 32;
 constexpr double kCpuOfLoopMax = 3;
@@ -42,10 +48,10 @@ class ReplayEncoder : public Encoder {
   explicit ReplayEncoder(Clock& clock) : clock_(clock), bytes_(kUnitBytes, 0x55) {
     description_ = {.codec = "avc1.42C01F",
                     .profile = "constrained-baseline",
-                    .coded_width_px = 160,
-                    .coded_height_px = 160,
-                    .visible_width_px = 160,
-                    .visible_height_px = 160};
+                    .coded_width_px = kSidePx,
+                    .coded_height_px = kSidePx,
+                    .visible_width_px = kSidePx,
+                    .visible_height_px = kSidePx};
     identity_.id = "replay";
   }
 
@@ -72,19 +78,76 @@ class ReplayEncoder : public Encoder {
   EncoderIdentity identity_;
 };
 
+/// Wakes its owner sixty times a second; the first wake comes after one interval.
+class Ticker {
+ public:
+  Ticker() : fd_(KernelSys(), timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) {
+    const itimerspec every{.it_interval = {.tv_sec = 0, .tv_nsec = kFrameNs},
+                           .it_value = {.tv_sec = 0, .tv_nsec = kFrameNs}};
+    timerfd_settime(fd_.get(), 0, &every, nullptr);
+  }
+  int fd() const { return fd_.get(); }
+  /// True if it was due.
+  bool Take() {
+    uint64_t ticks = 0;
+    return read(fd_.get(), &ticks, sizeof(ticks)) == sizeof(ticks);
+  }
+
+ private:
+  Fd fd_;
+};
+
+class NoMemory : public PlaneMemory {
+ public:
+  int dmabuf_fd() const override { return -1; }
+  absl::StatusOr<std::span<const uint8_t>> BeginCpuRead() override {
+    return std::span<const uint8_t>();
+  }
+  void EndCpuRead() override {}
+};
+
+/// A guest that flips by a timer and has no pixels.
+class TickingSource : public PlaneSource {
+ public:
+  TickingSource() {
+    info_.flip_regime = FlipRegime::kIrq;
+    const PlaneLayout layout{.fourcc = kXrgb8888, .width_px = kSidePx, .height_px = kSidePx};
+    buffer_ = std::make_shared<const PlaneBuffer>(1, layout, std::make_unique<NoMemory>());
+  }
+  const PlaneSourceInfo& info() const override { return info_; }
+  std::vector<int> wait_fds() const override { return {ticker_.fd()}; }
+  Events HandleEvents(int64_t /*now_ns*/) override { return {.flipped = ticker_.Take()}; }
+  int64_t NextLookNs() const override { return std::numeric_limits<int64_t>::max(); }
+  int64_t NextTimedWorkNs() const override { return std::numeric_limits<int64_t>::max(); }
+  PlaneLook Look(int64_t now_ns) override {
+    PlaneLook look;
+    look.primary = PlaneLook::Primary::kFrame;
+    look.frame = Frame{.buffer = buffer_, .flip_time_ns = now_ns, .capture_time_ns = now_ns};
+    return look;
+  }
+  Cursor LookAtCursor(int64_t /*now_ns*/) override { return {}; }
+  void ReportContent(bool /*changed*/, int64_t /*now_ns*/) override {}
+  void SetWatched(bool /*watched*/, int64_t /*now_ns*/) override {}
+  absl::Status SetMode(uint32_t, uint32_t, int64_t) override {
+    return absl::UnimplementedError("it has one size");
+  }
+
+ private:
+  PlaneSourceInfo info_;
+  std::shared_ptr<const PlaneBuffer> buffer_;
+  Ticker ticker_;
+};
+
 /// CPU per delivered unit, in us.
 absl::StatusOr<double> MeasureDaemon(const Bench& bench, int viewers, bool acknowledge) {
-  auto guest = BenchGuest::Make(
-      {.scene = "static", .width_px = 160, .height_px = 160, .frame_rate_hz = kFrameRateHz});
-  if (!guest.ok()) return guest.status();
   auto host = BenchHost::Start([](const EncoderParams&, const RateParams&) {
     return std::make_unique<ReplayEncoder>(MonotonicClock());
   });
   if (!host.ok()) return host.status();
-  if (absl::Status status = (*host)->Attach("d", **guest); !status.ok()) return status;
+  absl::Status attached = (*host)->Attach("d", [] { return std::make_unique<TickingSource>(); });
+  if (!attached.ok()) return attached;
   auto fleet = ViewerFleet::Start(bench.folder());
   if (!fleet.ok()) return fleet.status();
-  (*guest)->Start();
   auto joined = (*fleet)->Add((*host)->server(), "d", viewers, acknowledge);
   if (!joined.ok()) return joined.status();
   WaitUntilNs(MonotonicClock().NowNs() + bench.effort().Duration(0.2));
@@ -137,18 +200,15 @@ class SocketLoop {
 
   /// Returns the CPU time of the thread that it ran on, in ns.
   int64_t Run(int64_t duration_ns) {
-    const Fd timer(KernelSys(), timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-    const itimerspec every{.it_interval = {.tv_sec = 0, .tv_nsec = kFrameNs},
-                           .it_value = {.tv_sec = 0, .tv_nsec = kFrameNs}};
-    timerfd_settime(timer.get(), 0, &every, nullptr);
+    Ticker ticker;
     epoll_event event{.events = EPOLLIN, .data = {.ptr = nullptr}};
-    epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, timer.get(), &event);
+    epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, ticker.fd(), &event);
     const int64_t cpu_ns = ThreadCpuNs();
     const int64_t end_ns = MonotonicClock().NowNs() + duration_ns;
     std::array<epoll_event, 64> events{};
     while (MonotonicClock().NowNs() < end_ns) {
       const int count = epoll_wait(epoll_.get(), events.data(), events.size(), 100);
-      for (int i = 0; i < count; ++i) OnEvent(events[i], timer.get());
+      for (int i = 0; i < count; ++i) OnEvent(events[i], ticker);
     }
     return ThreadCpuNs() - cpu_ns;
   }
@@ -162,10 +222,10 @@ class SocketLoop {
     bool waits = false;
   };
 
-  void OnEvent(const epoll_event& event, int timer) {
+  void OnEvent(const epoll_event& event, Ticker& ticker) {
     std::array<char, 4096> buffer{};
     if (event.data.ptr == nullptr) {
-      if (read(timer, buffer.data(), sizeof(uint64_t)) <= 0) return;
+      if (!ticker.Take()) return;
       for (const auto& peer : peers_) StartMessage(*peer);
       return;
     }
