@@ -33,9 +33,10 @@ constexpr int64_t kFailedRetryNs = 250'000'000;
 constexpr int64_t kEmptyRetryNs = 100'000'000;
 // Between looks at a guest that flips, in case that it also paints in place.
 constexpr int64_t kFlippingLookNs = 100'000'000;
-// The same with events: first, and at most while nothing changes.
+// The same with events: first, and at most while nothing changes. The checks between them see every
+// line within as long.
 constexpr int64_t kSafetyLookNs = 250'000'000;
-constexpr int64_t kSafetyLookMaxNs = 4'000'000'000;
+constexpr int64_t kSafetyLookMaxNs = 8'000'000'000;
 // Between two cheap checks that no event was lost, and that nothing was painted without one.
 constexpr int64_t kCheckNs = 250'000'000;
 // After a guest painted in place, safety looks stay frequent for so long: no event tells of it.
@@ -109,6 +110,8 @@ class VfioPlaneSource : public PlaneSource {
   void Degrade(absl::Status reason);
   void NoteProblems();
   Answer Query(uint32_t plane_type);
+  /// What HandleEvents was told a moment ago, in the same step; else as Query.
+  Answer QueryOnce(uint32_t plane_type, std::optional<Answer>& asked);
   /// Each tells whether the plane's answer is another one than before.
   bool AskForFlip(int64_t now_ns);
   bool AskForCursor();
@@ -145,6 +148,9 @@ class VfioPlaneSource : public PlaneSource {
   bool had_framebuffer_ = false;
   Answer primary_;
   Answer cursor_answer_;
+  /// Answers that HandleEvents had and that the look after it need not ask for again.
+  std::optional<Answer> asked_primary_;
+  std::optional<Answer> asked_cursor_;
   std::shared_ptr<const PlaneBuffer> shown_;
   /// When a flip was learned of that no look has shown yet; 0 if there is none.
   int64_t flip_pending_ns_ = 0;
@@ -235,6 +241,8 @@ std::vector<int> VfioPlaneSource::wait_fds() const {
 
 PlaneSource::Events VfioPlaneSource::HandleEvents(int64_t now_ns) {
   Events events;
+  asked_primary_.reset();
+  asked_cursor_.reset();
   if (opened_.vmm_pidfd.valid() && IsReadable(opened_.vmm_pidfd.get())) is_gone_ = true;
   events.gone = is_gone_;
   if (is_gone_) return events;
@@ -281,9 +289,15 @@ void VfioPlaneSource::NoteAnswer(const Answer& answer, int64_t now_ns) {
   if (flip_pending_ns_ == 0) flip_pending_ns_ = now_ns;
 }
 
+Answer VfioPlaneSource::QueryOnce(uint32_t plane_type, std::optional<Answer>& asked) {
+  const std::optional<Answer> answer = std::exchange(asked, std::nullopt);
+  return answer.has_value() ? *answer : Query(plane_type);
+}
+
 bool VfioPlaneSource::AskForFlip(int64_t now_ns) {
   const Answer before = primary_;
-  NoteAnswer(Query(abi::kPlaneTypePrimary), now_ns);
+  asked_primary_ = Query(abi::kPlaneTypePrimary);
+  NoteAnswer(*asked_primary_, now_ns);
   if (primary_ == before) return false;
   flip_pending_ns_ = now_ns;
   return true;
@@ -291,7 +305,8 @@ bool VfioPlaneSource::AskForFlip(int64_t now_ns) {
 
 bool VfioPlaneSource::AskForCursor() {
   const Answer before = cursor_answer_;
-  cursor_answer_ = Query(abi::kPlaneTypeCursor);
+  asked_cursor_ = Query(abi::kPlaneTypeCursor);
+  cursor_answer_ = *asked_cursor_;
   return !(cursor_answer_ == before);
 }
 
@@ -362,7 +377,7 @@ Cursor VfioPlaneSource::LookAtCursor(int64_t now_ns) {
 }
 
 void VfioPlaneSource::LookAtPrimary(int64_t now_ns, PlaneLook& look) {
-  Answer answer = Query(abi::kPlaneTypePrimary);
+  Answer answer = QueryOnce(abi::kPlaneTypePrimary, asked_primary_);
   const bool has_changed = !(answer == primary_);
   if (is_probing() && events_ == nullptr && (has_changed || now_ns >= probe_pacer_.NextNs())) {
     probe_pacer_.OnSample(has_changed, now_ns);
@@ -451,7 +466,7 @@ void VfioPlaneSource::Show(std::shared_ptr<const PlaneBuffer> buffer, int64_t no
 }
 
 void VfioPlaneSource::UpdateCursor(int64_t now_ns) {
-  const Answer answer = Query(abi::kPlaneTypeCursor);
+  const Answer answer = QueryOnce(abi::kPlaneTypeCursor, asked_cursor_);
   cursor_answer_ = answer;
   if (answer.result < 0) return;
   cursor_.Update(answer.info, primary_.info, now_ns);

@@ -18,6 +18,10 @@ namespace {
 
 constexpr int kSlotsPerSecond = 60;
 constexpr int64_t kSettleNs = 1'500'000'000;
+/// A guest that does nothing at all is looked at ever less often.
+constexpr int64_t kStillSettleNs = 6'000'000'000;
+constexpr double kRoundS = 2;
+constexpr double kStillRoundS = 8;
 /// 0.06 % of a core: a message of numbers a second, and timers.
 constexpr double kNothingMs = 0.01;
 
@@ -83,11 +87,12 @@ absl::StatusOr<Round> MeasureRound(const Bench& bench, const Slot& slot) {
     }
   }
   // A picture that stands still is refined for a while; that is over then.
-  WaitUntilNs(MonotonicClock().NowNs() + (bench.effort().tiny() ? 0 : kSettleNs));
+  const int64_t settle_ns = slot.guest.still ? kStillSettleNs : kSettleNs;
+  WaitUntilNs(MonotonicClock().NowNs() + (bench.effort().tiny() ? 0 : settle_ns));
   if (absl::Status status = (*fleet)->Begin(); !status.ok()) return status;
   const int64_t start_ns = MonotonicClock().NowNs();
   const int64_t cpu_ns = (*host)->cpu_ns();
-  WaitUntilNs(start_ns + bench.effort().Duration(2));
+  WaitUntilNs(start_ns + bench.effort().Duration(slot.guest.still ? kStillRoundS : kRoundS));
   const int64_t spent_ns = (*host)->cpu_ns() - cpu_ns;
   auto counts = (*fleet)->End();
   const double seconds = static_cast<double>(MonotonicClock().NowNs() - start_ns) / 1e9;
