@@ -51,6 +51,8 @@ struct Effort {
   double scale = 1;
   /// Rounds of a case that takes seconds for each.
   int few_rounds() const { return kind == Kind::kFull ? 3 : 1; }
+  /// Rounds of a case whose two sides take about the same, so that noise decides what it says.
+  int many_rounds() const { return kind == Kind::kFull ? 9 : rounds; }
   bool tiny() const { return kind == Kind::kTiny; }
   int64_t Duration(double seconds) const { return static_cast<int64_t>(seconds * scale * 1e9); }
 };

@@ -291,7 +291,7 @@ absl::Status Measure(Bench& bench, int viewers, bool acknowledge) {
   std::vector<double> daemon_us;
   std::vector<double> loop_us;
   std::vector<double> ratio;
-  for (int round = 0; round < bench.effort().few_rounds(); ++round) {
+  for (int round = 0; round < bench.effort().rounds; ++round) {
     const auto daemon = MeasureDaemon(bench, viewers, acknowledge);
     if (!daemon.ok()) return daemon.status();
     const auto loop = MeasureLoop(bench, viewers, acknowledge);

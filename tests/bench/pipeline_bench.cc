@@ -276,7 +276,7 @@ constexpr const char* kScenes[] = {"desktop", "video", "static"};
 absl::Status Measure(Bench& bench, const std::string& scene, const Size& size) {
   auto ring = FrameRing::Paint(scene, size.width_px, size.height_px, size.ring);
   if (!ring.ok()) return ring.status();
-  const int64_t duration_ns = bench.effort().Duration(0.35);
+  const int64_t duration_ns = bench.effort().Duration(0.25);
   const bool has_library = scene != "static" && !BuiltInBackends().empty();
   std::vector<double> encoder_ms;
   std::vector<double> pipeline_ms;
@@ -284,7 +284,7 @@ absl::Status Measure(Bench& bench, const std::string& scene, const Size& size) {
   std::vector<double> fps_ratio;
   std::vector<double> cpu_ratio;
   std::vector<double> library_ratio;
-  for (int round = 0; round < bench.effort().rounds; ++round) {
+  for (int round = 0; round < bench.effort().many_rounds(); ++round) {
     uint64_t frames = bench.effort().tiny() ? 1 : (*ring)->period();
     const auto encoder = MeasureEncoder(**ring, frames, duration_ns);
     if (!encoder.ok()) return encoder.status();

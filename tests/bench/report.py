@@ -81,7 +81,7 @@ def missed_list(run):
     lines = [f"{targets - len(missed)} of {targets} targets were met. Missed:", ""]
     for result in missed:
         lines.append(f"- {result['name']}: {shown(result['value'])} {result['unit']}, "
-                     f"target {result['target']}")
+                     f"target {result['target']}: {result['why']}")
     return "\n".join(lines) if missed else f"All {targets} targets were met."
 
 
