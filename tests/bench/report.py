@@ -85,6 +85,10 @@ def missed_list(run):
     return "\n".join(lines) if missed else f"All {targets} targets were met."
 
 
+def legend_above(axes):
+    axes.legend(frameon=False, fontsize=8, ncol=5, loc="lower left", bbox_to_anchor=(0, 1))
+
+
 def bars(axes, run, groups, series, name_of, target=None):
     """Grouped bars with spreads: one group per entry of `groups`, one bar in it per `series`."""
     width = 0.8 / len(series)
@@ -98,9 +102,9 @@ def bars(axes, run, groups, series, name_of, target=None):
     axes.set_xticks(range(len(groups)), groups)
     if target is not None:
         axes.axhline(target, color="black", linewidth=0.9, linestyle="--")
-        axes.annotate("target", (axes.get_xlim()[1], target), ha="right", va="bottom", fontsize=8)
+        axes.annotate("target", (1, target), xycoords=("axes fraction", "data"), va="center", fontsize=8)
     if len(series) > 1:
-        axes.legend(frameon=False, fontsize=8)
+        legend_above(axes)
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -146,7 +150,7 @@ def plot_latency(run):
     bars(whole, run, cases, quantiles, lambda case, q: f"latency.{case}.flip_to_received_{q}")
     encode = [run.value(f"latency.{case}.encode_p50") or 0 for case in cases]
     whole.plot(range(len(cases)), encode, "k_", markersize=22, label="encode, p50")
-    whole.legend(frameon=False, fontsize=8)
+    legend_above(whole)
     whole.set_ylabel("ms from flip to receipt")
     bars(age, run, cases, quantiles, lambda case, q: f"latency.{case}.capture_age_{q}")
     age.set_ylabel("ms from flip to capture")
@@ -185,7 +189,8 @@ def plot_peers(run):
                       xerr=list(zip(*(run.error(name) for name in names))) or None, capsize=2,
                       color=[COLOURS[0 if peer == OURS else 4] for peer in peers])
             axes.invert_yaxis()
-            axes.set_xscale("log")
+            if measure == "bitrate":
+                axes.set_xscale("log")
             axes.set_xlabel(f"{scene}: {label}", fontsize=8)
             axes.tick_params(labelsize=8)
             axes.spines[["top", "right"]].set_visible(False)
@@ -209,7 +214,10 @@ def plot_footprint(run):
                           label=f"{count} viewers each")
         axes.set_xscale("log", base=2)
         axes.set_xticks(displays, displays)
-        axes.set_yscale("log")
+        if measure == "join_p50":
+            axes.set_ylim(bottom=0)
+        else:
+            axes.set_yscale("log")
         axes.set_xlabel("displays")
         axes.set_ylabel(label, fontsize=8)
         axes.spines[["top", "right"]].set_visible(False)
