@@ -306,6 +306,7 @@ class Daemon::Impl {
     const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(kDrainMaxSeconds);
     viewer_service_->AwaitStreamsEnd(deadline);
     listen_.Stop();
+    queue_.Drain();
     server_->Shutdown(deadline);
     log_.Info("", "stopped");
   }

@@ -35,6 +35,8 @@ class GrpcCall {
   void Begin();
   /// Somebody called GrpcQueue::Wake with this call's id.
   virtual void OnWake() {}
+  /// The server shuts down: a call that would go on for ever ends.
+  virtual void HandleDrain() {}
   /// About once a second: looks for what takes too long.
   virtual void Tick(int64_t now_ns);
   /// Ends the call with this status as soon as no write is under way. The first status counts.

@@ -30,6 +30,9 @@ class GrpcHealthService::WatchCall final : public GrpcCall {
   ~WatchCall() override { service_.watches_.erase(this); }
 
   void OnWake() override { Pump(); }
+  void HandleDrain() override {
+    if (accepted()) End(absl::UnavailableError("the server is shutting down"));
+  }
 
  protected:
   void StartAccept() override {

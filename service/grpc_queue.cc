@@ -35,6 +35,12 @@ void GrpcQueue::Serve() {
   thread_ = std::thread([this] { Run(); });
 }
 
+void GrpcQueue::Drain() {
+  Post([this] {
+    for (const auto& [id, entry] : calls_) entry.call->HandleDrain();
+  });
+}
+
 void GrpcQueue::Stop() {
   if (queue_ == nullptr) return;
   if (thread_.joinable()) {

@@ -27,7 +27,7 @@ namespace planecast {
 /// callback service besides spends twice as much on each message as one without.
 ///
 /// In this order: AddTo, Add for each kind of call, BuildAndStart of the builder, Serve; at the
-/// end the server's Shutdown, Stop. What calls use must outlive Stop.
+/// end Drain, the server's Shutdown, Stop. What calls use must outlive Stop.
 class GrpcQueue {
  public:
   /// Makes a call of one kind, which is to wait for a client with the id.
@@ -43,6 +43,9 @@ class GrpcQueue {
   /// From Serve on, one call of this kind waits for a client at any time.
   void Add(MakeCall make_call);
   void Serve();
+  /// Before the server's shutdown, which waits for all calls: ends those that nothing else ends.
+  /// Thread-safe.
+  void Drain();
   /// Ends the thread. Idempotent.
   void Stop();
 

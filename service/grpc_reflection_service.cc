@@ -108,6 +108,10 @@ class GrpcReflectionService::Call final : public GrpcCall {
         stream_(&grpc_context()),
         answers_(service.services_) {}
 
+  void HandleDrain() override {
+    if (accepted()) End(absl::UnavailableError("the server is shutting down"));
+  }
+
  protected:
   void StartAccept() override {
     service_.RequestServerReflectionInfo(&grpc_context(), &stream_, queue().queue(),

@@ -1,4 +1,4 @@
-// How the displays' threads tell the streams' thread that viewers have something to write.
+// How other threads tell a queue's thread that calls have something to do.
 #pragma once
 
 #include <grpcpp/alarm.h>

@@ -1,6 +1,5 @@
 // How a whole daemon can be reached: sockets, TLS, health, reflection.
 #include <gmock/gmock.h>
-#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -9,8 +8,11 @@
 #include <algorithm>
 #include <fstream>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "grpc/health/v1/health.grpc.pb.h"
+#include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
 #include "service/unix_socket.h"
 #include "tests/service/daemon_testing.h"
 #include "tests/service/test_certificates.h"
@@ -22,6 +24,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
 using ::testing::Not;
+using ::testing::UnorderedElementsAre;
 
 class DaemonListenTest : public DaemonTest {
  protected:
@@ -216,96 +219,71 @@ TEST_F(DaemonListenTest, UnusableTlsFilesAreNamed) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("/cert.pem"));
 }
 
-/// A call of a service whose stubs Debian does not ship: bytes in, bytes out.
-class RawCall {
- public:
-  RawCall(const std::shared_ptr<grpc::Channel>& channel, const std::string& method,
-          const std::string& request)
-      : stub_(channel), call_(stub_.PrepareCall(&context_, method, &queue_)) {
-    call_->StartCall(this);
-    EXPECT_TRUE(Await());
-    const grpc::Slice slice(request);
-    call_->Write(grpc::ByteBuffer(&slice, 1), this);
-    EXPECT_TRUE(Await());
-    call_->WritesDone(this);
-    EXPECT_TRUE(Await());
-  }
-  ~RawCall() {
-    context_.TryCancel();
-    grpc::Status status;
-    call_->Finish(&status, this);
-    Await();
-    queue_.Shutdown();
-    while (Await()) {
-    }
-  }
-  RawCall(const RawCall&) = delete;
-  RawCall& operator=(const RawCall&) = delete;
-
-  std::string Read() {
-    grpc::ByteBuffer bytes;
-    call_->Read(&bytes, this);
-    if (!Await()) return "<end>";
-    grpc::Slice slice;
-    EXPECT_TRUE(bytes.TrySingleSlice(&slice).ok() || bytes.DumpToSingleSlice(&slice).ok());
-    return {slice.begin(), slice.end()};
-  }
-
- private:
-  bool Await() {
-    void* tag = nullptr;
-    bool ok = false;
-    return queue_.Next(&tag, &ok) && ok;
-  }
-
-  CallContext context_;
-  grpc::CompletionQueue queue_;
-  grpc::GenericStub stub_;
-  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
-};
-
-// grpc.health.v1.HealthCheckResponse { status: ... }
-constexpr const char* kServing = "\x08\x01";
-constexpr const char* kNotServing = "\x08\x02";
+using grpc::health::v1::Health;
+using grpc::health::v1::HealthCheckRequest;
+using grpc::health::v1::HealthCheckResponse;
+using grpc::reflection::v1alpha::ServerReflection;
+using grpc::reflection::v1alpha::ServerReflectionRequest;
+using grpc::reflection::v1alpha::ServerReflectionResponse;
 
 TEST_F(DaemonListenTest, HealthSaysServingAndThenThatItDrains) {
   Start();
-  std::thread drain;
-  {
-    RawCall watch(channel_, "/grpc.health.v1.Health/Watch", "");
-    EXPECT_EQ(watch.Read(), kServing);
-    drain = std::thread([this] { daemon_->Drain(); });
-    EXPECT_EQ(watch.Read(), kNotServing);
-  }
+  const auto health = Health::NewStub(channel_);
+  CallContext context;
+  const auto watch = health->Watch(&context, HealthCheckRequest());
+  HealthCheckResponse response;
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), HealthCheckResponse::SERVING);
+  std::thread drain([this] { daemon_->Drain(); });
+  EXPECT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), HealthCheckResponse::NOT_SERVING);
+  EXPECT_FALSE(watch->Read(&response)) << "who watches must not hold up the drain";
+  EXPECT_THAT(watch->Finish().error_message(), HasSubstr("shutting down"));
   drain.join();
 }
 
 TEST_F(DaemonListenTest, HealthKnowsEachServiceAndNoOther) {
   Start();
-  const auto health = grpc::health::v1::Health::NewStub(channel_);
-  grpc::health::v1::HealthCheckRequest request;
-  grpc::health::v1::HealthCheckResponse response;
+  const auto health = Health::NewStub(channel_);
+  HealthCheckRequest request;
+  HealthCheckResponse response;
   for (const char* service : {"", "planecast.v1.ViewerService"}) {
     CallContext context;
     request.set_service(service);
     EXPECT_TRUE(health->Check(&context, request, &response).ok()) << service;
-    EXPECT_EQ(response.status(), grpc::health::v1::HealthCheckResponse::SERVING);
+    EXPECT_EQ(response.status(), HealthCheckResponse::SERVING);
   }
-  CallContext context;
   request.set_service("planecast.v1.Nothing");
+  CallContext context;
   EXPECT_EQ(health->Check(&context, request, &response).error_code(), grpc::StatusCode::NOT_FOUND);
+  CallContext watch_context;
+  const auto watch = health->Watch(&watch_context, request);
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), HealthCheckResponse::SERVICE_UNKNOWN);
+  watch_context.TryCancel();
 }
 
-TEST_F(DaemonListenTest, ReflectionListsTheServices) {
+TEST_F(DaemonListenTest, ReflectionListsTheServicesAndEndsWithTheServer) {
   Start();
-  // ServerReflectionRequest { list_services: "*" }
-  RawCall call(channel_, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
-               "\x3a\x01*");
-  const std::string services = call.Read();
-  for (const char* service : {"planecast.v1.HostService", "planecast.v1.DisplayService",
-                              "planecast.v1.ViewerService", "grpc.health.v1.Health"}) {
-    EXPECT_THAT(services, HasSubstr(service));
+  const auto reflection = ServerReflection::NewStub(channel_);
+  CallContext context;
+  const auto call = reflection->ServerReflectionInfo(&context);
+  ServerReflectionRequest request;
+  request.set_list_services("*");
+  ASSERT_TRUE(call->Write(request));
+  ServerReflectionResponse response;
+  ASSERT_TRUE(call->Read(&response));
+  std::vector<std::string> services;
+  for (const auto& service : response.list_services_response().service()) {
+    services.push_back(service.name());
   }
+  EXPECT_THAT(services,
+              UnorderedElementsAre("planecast.v1.HostService", "planecast.v1.DisplayService",
+                                   "planecast.v1.ViewerService", "grpc.health.v1.Health",
+                                   "grpc.reflection.v1alpha.ServerReflection"));
+  daemon_->Drain();
+  EXPECT_FALSE(call->Read(&response));
+  EXPECT_THAT(call->Finish().error_message(), HasSubstr("shutting down"));
 }
 
 TEST_F(DaemonListenTest, AnOversizedRequestIsRefused) {
