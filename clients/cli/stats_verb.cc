@@ -109,7 +109,7 @@ class StatsPrinter : public StreamHandler {
 
   void PrintLine(const v1::StreamStats& stats) const {
     std::ostream& out = context_.out();
-    out << absl::StrFormat("%.1f fps  %s  q%d  viewers %d  encoder %s  flips %s",
+    out << absl::StrFormat("%.1f fps  %s  q%d  viewers %d  encoder %s  flips: %s",
                            stats.frames_per_second(), FormatBitrate(stats.bitrate_bps()),
                            stats.quantizer(), stats.viewer_count(), EncoderOf(stats),
                            FormatFlipRegime(stats.flip_regime()))

@@ -424,7 +424,7 @@ TEST_F(CliTest, StatsPrintsALineASecondWhereNoTerminalIs) {
   ASSERT_THAT(lines, SizeIs(2));
   EXPECT_THAT(lines[0],
               AllOf(HasSubstr("59.9 fps"), HasSubstr("1.2 Mbit/s"), HasSubstr("viewers 2"),
-                    HasSubstr("encoder x264"), HasSubstr("flips flip interrupt"),
+                    HasSubstr("encoder x264"), HasSubstr("flips: flip interrupt"),
                     HasSubstr("skipped 4 (4 frame-rate cap)"),
                     HasSubstr("dropped 7 (5 queue too old, 2 superseded)"),
                     HasSubstr("flip to capture 400 us"), HasSubstr("network round trip 9.0 ms")));
