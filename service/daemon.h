@@ -8,8 +8,8 @@
 #include "absl/status/statusor.h"
 #include "planecast/config/v1/server_config.pb.h"
 #include "service/core/registry.h"
-#include "service/listen.h"
-#include "service/log.h"
+#include "service/rpc/listen.h"
+#include "service/telemetry/log.h"
 #include "vfio/clock.h"
 
 namespace planecast {

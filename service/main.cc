@@ -9,10 +9,10 @@
 #include <span>
 #include <string>
 
-#include "service/config.h"
+#include "service/config/config.h"
+#include "service/config/flags.h"
 #include "service/daemon.h"
-#include "service/flags.h"
-#include "service/log.h"
+#include "service/telemetry/log.h"
 
 namespace {
 

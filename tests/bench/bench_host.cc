@@ -6,7 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "clients/cpp/client.h"
-#include "service/config.h"
+#include "service/config/config.h"
 #include "tests/bench/bench.h"
 
 namespace planecast::bench {

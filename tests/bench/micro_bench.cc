@@ -15,8 +15,8 @@
 #include "encoder/frame_compare.h"
 #include "service/core/viewer.h"
 #include "service/core/wake_signal.h"
-#include "service/grpc_event_codec.h"
-#include "service/wall_clock.h"
+#include "service/rpc/grpc_event_codec.h"
+#include "service/rpc/wall_clock.h"
 #include "tests/bench/bench.h"
 
 namespace planecast::bench {

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "service/config.h"
+#include "service/config/config.h"
 
 namespace planecast::testing {
 namespace {

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include "absl/strings/match.h"
-#include "service/config.h"
+#include "service/config/config.h"
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
   google::protobuf::SetLogHandler(nullptr);

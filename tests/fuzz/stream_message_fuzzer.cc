@@ -9,7 +9,7 @@
 
 #include "planecast/v1/viewer_service.pb.h"
 #include "service/core/viewer.h"
-#include "service/proto_convert.h"
+#include "service/rpc/proto_convert.h"
 
 namespace {
 

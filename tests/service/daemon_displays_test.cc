@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "service/grpc_display_service.h"
+#include "service/rpc/grpc_display_service.h"
 #include "tests/service/daemon_testing.h"
 
 namespace planecast::testing {

@@ -13,9 +13,9 @@
 
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
-#include "service/unix_socket.h"
+#include "service/sockets/unix_socket.h"
 #include "tests/service/daemon_testing.h"
-#include "tests/service/test_certificates.h"
+#include "tests/service/rpc/test_certificates.h"
 
 namespace planecast::testing {
 namespace {

@@ -18,9 +18,9 @@
 #include "planecast/v1/display_service.grpc.pb.h"
 #include "planecast/v1/host_service.grpc.pb.h"
 #include "planecast/v1/viewer_service.grpc.pb.h"
-#include "service/config.h"
+#include "service/config/config.h"
 #include "service/daemon.h"
-#include "tests/service/core_testing.h"
+#include "tests/service/core/core_testing.h"
 #include "tests/service/temp_dir.h"
 #include "vfio/fd.h"
 

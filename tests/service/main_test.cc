@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "service/flags.h"
+#include "service/config/flags.h"
 #include "tests/service/temp_dir.h"
 #include "vfio/fd.h"
 

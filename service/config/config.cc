@@ -1,0 +1,388 @@
+#include "service/config/config.h"
+
+#include <arpa/inet.h>
+#include <google/protobuf/io/tokenizer.h>
+#include <google/protobuf/text_format.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <fstream>
+#include <optional>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "service/config/source_check.h"
+
+namespace planecast {
+namespace {
+
+using config::v1::ConfiguredDisplay;
+using config::v1::EncoderConfig;
+using config::v1::LimitsConfig;
+using config::v1::Listener;
+using config::v1::ServerConfig;
+using config::v1::TlsConfig;
+using google::protobuf::Message;
+using google::protobuf::TextFormat;
+
+constexpr size_t kSocketPathMaxBytes = sizeof(sockaddr_un{}.sun_path) - 1;
+constexpr int kListenersMax = 64;
+/// More mistakes than this are not listed.
+constexpr size_t kMistakesMax = 20;
+/// A config nests five deep; a hostile one may nest until the stack ends.
+constexpr int kNestingMax = 16;
+
+constexpr int64_t kBitrateMinBps = 100'000;
+constexpr int64_t kBitrateMaxBps = 1'000'000'000;
+constexpr int64_t kBitrateDefaultBps = 20'000'000;
+constexpr int kQuantizerMin = 10;
+constexpr int kQuantizerMax = 40;
+constexpr int kQuantizerDefault = 23;
+constexpr int kThreadsMax = 16;
+constexpr int kDisplaysMax = 1000;
+constexpr int kDisplaysDefault = 64;
+constexpr int kViewersMax = 10'000;
+constexpr int kViewersDefault = 256;
+
+/// Mistakes, each with its place in the file.
+class Mistakes : public google::protobuf::io::ErrorCollector {
+ public:
+  explicit Mistakes(std::string_view file_name) : file_name_(file_name) {}
+
+  /// `line` and `column` count from 0; -1 means unknown.
+  void AddError(int line, int column, const std::string& message) override {
+    if (lines_.size() >= kMistakesMax) return;
+    if (line < 0) {
+      lines_.push_back(absl::StrCat(file_name_, ": ", message));
+    } else {
+      lines_.push_back(absl::StrCat(file_name_, ":", line + 1, ":", column + 1, ": ", message));
+    }
+  }
+
+  absl::Status status() const {
+    if (lines_.empty()) return absl::OkStatus();
+    return absl::InvalidArgumentError(absl::StrJoin(lines_, "\n"));
+  }
+
+ private:
+  std::string file_name_;
+  std::vector<std::string> lines_;
+};
+
+/// A message in the file: knows its path and its place for errors.
+class Node {
+ public:
+  Node(Mistakes& mistakes, const Message& message, TextFormat::ParseInfoTree* tree,
+       std::string path = "")
+      : mistakes_(mistakes), message_(message), tree_(tree), path_(std::move(path)) {}
+
+  Node Child(const char* field, const Message& message, int index = -1) const {
+    const auto* descriptor = Field(field);
+    TextFormat::ParseInfoTree* tree =
+        tree_ == nullptr ? nullptr : tree_->GetTreeForNested(descriptor, index);
+    return {mistakes_, message, tree, absl::StrCat(PathOf(field, index), ".")};
+  }
+
+  void Add(const char* field, absl::string_view problem, int index = -1) const {
+    TextFormat::ParseLocation place;
+    const auto* descriptor = Field(field);
+    // A complaint about a repeated field as a whole stands at its first element.
+    const int place_index = descriptor->is_repeated() ? std::max(index, 0) : -1;
+    if (tree_ != nullptr) place = tree_->GetLocation(descriptor, place_index);
+    mistakes_.AddError(place.line, place.column, absl::StrCat(PathOf(field, index), ": ", problem));
+  }
+
+  void CheckRange(const char* field, int64_t value, int64_t min, int64_t max) const {
+    if (value >= min && value <= max) return;
+    Add(field, absl::StrCat(value, " is out of range; use ", min, " to ", max));
+  }
+
+ private:
+  const google::protobuf::FieldDescriptor* Field(const char* field) const {
+    return message_.GetDescriptor()->FindFieldByName(field);
+  }
+  std::string PathOf(const char* field, int index) const {
+    if (index < 0) return absl::StrCat(path_, field);
+    return absl::StrCat(path_, field, "[", index, "]");
+  }
+
+  Mistakes& mistakes_;
+  const Message& message_;
+  TextFormat::ParseInfoTree* tree_;
+  std::string path_;
+};
+
+void AddSocketPath(const Node& node, const char* field, const std::string& path) {
+  if (path.empty()) return;
+  if (auto status = CheckSocketPath(path); !status.ok()) node.Add(field, status.message());
+}
+
+void AddMetricsAddress(const Node& node, const std::string& address) {
+  if (address.empty()) return;
+  if (auto status = CheckMetricsAddress(address); !status.ok()) {
+    node.Add("metrics_address", status.message());
+  }
+}
+
+void CheckTls(const Node& node, const TlsConfig& tls) {
+  if (tls.certificate_path().empty()) node.Add("certificate_path", "is required for TLS");
+  if (tls.private_key_path().empty()) node.Add("private_key_path", "is required for TLS");
+}
+
+void CheckListener(const Node& node, const Listener& listener) {
+  if (auto address = ParseHostPort(listener.address()); !address.ok()) {
+    node.Add("address", address.status().message());
+    return;
+  }
+  if (listener.has_tls()) CheckTls(node.Child("tls", listener.tls()), listener.tls());
+  if (auto status = CheckPlainText(listener); !status.ok()) node.Add("address", status.message());
+}
+
+void CheckDisplays(const Node& node, const ServerConfig& config) {
+  std::set<std::string> ids;
+  for (int i = 0; i < config.displays_size(); ++i) {
+    const ConfiguredDisplay& display = config.displays(i);
+    const Node child = node.Child("displays", display, i);
+    if (auto status = CheckDisplayId(display.display_id()); !status.ok()) {
+      child.Add("display_id", status.message());
+    } else if (!ids.insert(display.display_id()).second) {
+      child.Add("display_id", "is used by an earlier display; each needs its own");
+    }
+    if (display.source().has_handed_over()) {
+      child.Add("source", "a handed-over device can't be configured; use AttachDisplay");
+    } else if (auto status = CheckDisplaySource(display.source()); !status.ok()) {
+      child.Add("source", status.message());
+    }
+  }
+  if (config.displays_size() > config.limits().displays_max()) {
+    node.Add("displays",
+             absl::StrCat(config.displays_size(), " displays are more than limits.displays_max, ",
+                          config.limits().displays_max()));
+  }
+}
+
+void CheckEncoder(const Node& node, const EncoderConfig& encoder) {
+  if (encoder.id() != "auto" && encoder.id() != "vaapi" && encoder.id() != "x264" &&
+      encoder.id() != "openh264") {
+    node.Add("id", "is unknown; use auto, vaapi, x264 or openh264");
+  }
+  if (!encoder.render_node().empty() && encoder.render_node()[0] != '/') {
+    node.Add("render_node", "is no absolute path");
+  }
+  if (encoder.profile() != "constrained-baseline" && encoder.profile() != "high") {
+    node.Add("profile", "is unknown; use constrained-baseline or high");
+  }
+  node.CheckRange("bitrate_max_bps", encoder.bitrate_max_bps(), kBitrateMinBps, kBitrateMaxBps);
+  node.CheckRange("quantizer", encoder.quantizer(), kQuantizerMin, kQuantizerMax);
+  node.CheckRange("threads", encoder.threads(), 1, kThreadsMax);
+}
+
+void Check(const Node& node, const ServerConfig& config) {
+  AddSocketPath(node, "socket_path", config.socket_path());
+  AddSocketPath(node, "hand_over_socket_path", config.hand_over_socket_path());
+  if (config.socket_path() == config.hand_over_socket_path()) {
+    node.Add("hand_over_socket_path", "must differ from socket_path");
+  }
+  AddMetricsAddress(node, config.metrics_address());
+  if (config.listeners_size() > kListenersMax) {
+    node.Add("listeners", absl::StrCat("more than ", kListenersMax));
+    return;
+  }
+  for (int i = 0; i < config.listeners_size(); ++i) {
+    CheckListener(node.Child("listeners", config.listeners(i), i), config.listeners(i));
+  }
+  const LimitsConfig& limits = config.limits();
+  const Node limits_node = node.Child("limits", limits);
+  limits_node.CheckRange("displays_max", limits.displays_max(), 1, kDisplaysMax);
+  limits_node.CheckRange("viewers_per_display_max", limits.viewers_per_display_max(), 1,
+                         kViewersMax);
+  CheckEncoder(node.Child("encoder", config.encoder()), config.encoder());
+  CheckDisplays(node, config);
+}
+
+void FillDefaults(ServerConfig& config) {
+  if (config.socket_path().empty()) config.set_socket_path(std::string(kDefaultSocketPath));
+  EncoderConfig& encoder = *config.mutable_encoder();
+  if (encoder.id().empty()) encoder.set_id("auto");
+  if (encoder.profile().empty()) encoder.set_profile("constrained-baseline");
+  if (encoder.bitrate_max_bps() == 0) encoder.set_bitrate_max_bps(kBitrateDefaultBps);
+  if (encoder.quantizer() == 0) encoder.set_quantizer(kQuantizerDefault);
+  if (encoder.threads() == 0) encoder.set_threads(1);
+  LimitsConfig& limits = *config.mutable_limits();
+  if (limits.displays_max() == 0) limits.set_displays_max(kDisplaysDefault);
+  if (limits.viewers_per_display_max() == 0) limits.set_viewers_per_display_max(kViewersDefault);
+}
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) {
+    return absl::NotFoundError(absl::StrCat(path, ": can't be opened: ", std::strerror(errno)));
+  }
+  std::string text(kConfigMaxBytes + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(file.gcount()));
+  if (file.bad() || (text.empty() && !file.eof())) {
+    return absl::UnavailableError(absl::StrCat(path, ": can't be read; is it a file?"));
+  }
+  return text;
+}
+
+std::optional<TlsConfig> FirstTls(const ServerConfig& config) {
+  for (const Listener& listener : config.listeners()) {
+    if (listener.has_tls()) return listener.tls();
+  }
+  return std::nullopt;
+}
+
+void ApplyFlags(const Flags& flags, ServerConfig& config) {
+  if (flags.socket_path.has_value()) config.set_socket_path(*flags.socket_path);
+  if (flags.metrics.has_value()) config.set_metrics_address(*flags.metrics);
+  if (flags.encoder.has_value()) config.mutable_encoder()->set_id(*flags.encoder);
+  if (flags.render_node.has_value()) config.mutable_encoder()->set_render_node(*flags.render_node);
+  if (flags.insecure) {
+    for (Listener& listener : *config.mutable_listeners()) {
+      if (!listener.has_tls()) listener.set_allow_plain_text_off_loopback(true);
+    }
+  }
+  const std::optional<TlsConfig> tls = FirstTls(config);
+  for (const std::string& address : flags.listen) {
+    Listener& listener = *config.add_listeners();
+    listener.set_address(address);
+    if (tls.has_value() && !flags.insecure) *listener.mutable_tls() = *tls;
+    listener.set_allow_plain_text_off_loopback(flags.insecure);
+  }
+}
+
+}  // namespace
+
+absl::Status CheckSocketPath(std::string_view path) {
+  if (path.empty() || path[0] != '/') {
+    return absl::InvalidArgumentError("a socket's path must be absolute");
+  }
+  if (path.size() > kSocketPathMaxBytes) {
+    return absl::InvalidArgumentError(absl::StrCat("longer than the ", kSocketPathMaxBytes,
+                                                   " bytes that a unix socket's path can have"));
+  }
+  if (path.find('\0') != std::string_view::npos) {
+    return absl::InvalidArgumentError("has a zero byte");
+  }
+  if (path.find_first_of("%?#") != std::string_view::npos) {
+    return absl::InvalidArgumentError(
+        "a socket's path may not have %, ? or #, which mean something else in the unix: address "
+        "that clients use");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<HostPort> ParseHostPort(std::string_view address) {
+  const size_t colon = address.rfind(':');
+  if (colon == std::string_view::npos) {
+    return absl::InvalidArgumentError("an address is HOST:PORT, e.g. 127.0.0.1:7443");
+  }
+  HostPort result;
+  std::string_view host = address.substr(0, colon);
+  if (host.size() >= 2 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+    result.is_ipv6_literal = true;
+  } else if (host.find(':') != std::string_view::npos) {
+    return absl::InvalidArgumentError("an IPv6 address stands in brackets, e.g. [::1]:7443");
+  }
+  if (host.empty()) {
+    return absl::InvalidArgumentError(
+        "the host is missing; use 0.0.0.0 or [::] to mean every address");
+  }
+  const bool clean = std::all_of(host.begin(), host.end(), [](char c) {
+    return static_cast<unsigned char>(c) > 0x20 && static_cast<unsigned char>(c) < 0x7f &&
+           c != '/' && c != '%' && c != '[' && c != ']';
+  });
+  in6_addr parsed{};
+  result.host = std::string(host);
+  if (!clean ||
+      (result.is_ipv6_literal && inet_pton(AF_INET6, result.host.c_str(), &parsed) != 1)) {
+    return absl::InvalidArgumentError("the host is no name and no address");
+  }
+  const std::string_view port = address.substr(colon + 1);
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), result.port);
+  if (error != std::errc() || end != port.data() + port.size() || result.port < 0 ||
+      result.port > 65535) {
+    return absl::InvalidArgumentError("the port must be 0 to 65535");
+  }
+  return result;
+}
+
+bool IsLoopbackHost(std::string_view host) {
+  const std::string text(host);
+  in_addr v4{};
+  if (inet_pton(AF_INET, text.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24) == 127;
+  in6_addr v6{};
+  if (inet_pton(AF_INET6, text.c_str(), &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6) != 0;
+  return text == "localhost";
+}
+
+absl::Status CheckMetricsAddress(std::string_view address) {
+  const absl::StatusOr<HostPort> parsed = ParseHostPort(address);
+  if (!parsed.ok()) return parsed.status();
+  if (!IsLoopbackHost(parsed->host)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(parsed->host,
+                     " is not a loopback address; metrics are plain HTTP that anyone who can "
+                     "connect may read, so use 127.0.0.1 or localhost, and a proxy or an agent of "
+                     "your monitoring on this host to take them further"));
+  }
+  if (!parsed->is_ipv6_literal) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "metrics can't be served on IPv6, which Debian's HTTP library is built without; use "
+      "127.0.0.1");
+}
+
+absl::Status CheckPlainText(const Listener& listener) {
+  if (listener.has_tls() || listener.allow_plain_text_off_loopback()) return absl::OkStatus();
+  auto address = ParseHostPort(listener.address());
+  if (!address.ok()) return address.status();
+  if (IsLoopbackHost(address->host)) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(listener.address(),
+                   " is not a loopback address, so plain text is refused: give the listener a tls "
+                   "{ certificate_path private_key_path }, or say allow_plain_text_off_loopback: "
+                   "true (or --insecure) if everyone on that network may see and control the "
+                   "displays"));
+}
+
+absl::StatusOr<ServerConfig> ParseConfig(std::string_view text, std::string_view file_name,
+                                         const Flags& flags) {
+  Mistakes mistakes(file_name);
+  if (text.size() > kConfigMaxBytes) {
+    mistakes.AddError(-1, 0, absl::StrCat("larger than ", kConfigMaxBytes, " bytes"));
+    return mistakes.status();
+  }
+  ServerConfig config;
+  TextFormat::ParseInfoTree places;
+  TextFormat::Parser parser;
+  parser.RecordErrorsTo(&mistakes);
+  parser.WriteLocationsTo(&places);
+  parser.SetRecursionLimit(kNestingMax);
+  if (!parser.ParseFromString(std::string(text), &config)) {
+    auto status = mistakes.status();
+    return status.ok() ? absl::InvalidArgumentError("no textproto") : status;
+  }
+  ApplyFlags(flags, config);
+  FillDefaults(config);
+  Check(Node(mistakes, config, &places), config);
+  if (auto status = mistakes.status(); !status.ok()) return status;
+  return config;
+}
+
+absl::StatusOr<ServerConfig> LoadConfig(const Flags& flags) {
+  if (!flags.config_path.has_value()) return ParseConfig("", "command line", flags);
+  auto text = ReadFile(*flags.config_path);
+  if (!text.ok()) return text.status();
+  return ParseConfig(*text, *flags.config_path, flags);
+}
+
+}  // namespace planecast

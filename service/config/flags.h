@@ -1,0 +1,40 @@
+// The daemon's command line.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "service/telemetry/log.h"
+
+namespace planecast {
+
+/// What the command line says. Unset means: as the config says, or the default.
+struct Flags {
+  std::optional<std::string> config_path;
+  std::optional<std::string> socket_path;
+  /// HOST:PORT each.
+  std::vector<std::string> listen;
+  /// HOST:PORT.
+  std::optional<std::string> metrics;
+  /// An encoder's id, checked with the config.
+  std::optional<std::string> encoder;
+  std::optional<std::string> render_node;
+  bool insecure = false;
+  LogLevel log_level = LogLevel::kInfo;
+  bool help = false;
+  bool version = false;
+};
+
+/// Parses arguments without the program's name. Both `--flag value` and `--flag=value` are taken. A
+/// flag that may be given once and is repeated takes its last value.
+///
+/// INVALID_ARGUMENT, with what to do, for anything else: the caller exits with code 2.
+absl::StatusOr<Flags> ParseFlags(std::span<const char* const> arguments);
+
+/// The text of --help.
+std::string FlagsHelp();
+
+}  // namespace planecast

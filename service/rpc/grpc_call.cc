@@ -1,0 +1,93 @@
+#include "service/rpc/grpc_call.h"
+
+#include "service/rpc/grpc_queue.h"
+#include "service/rpc/status.h"
+
+namespace planecast {
+
+GrpcCall::GrpcCall(GrpcQueue& queue, uint64_t id) : queue_(queue), id_(id) {
+  for (size_t i = 0; i < tags_.size(); ++i) tags_[i].Bind(this, static_cast<Op>(i));
+}
+
+void GrpcCall::Begin() {
+  // The call's end is reported only if the call was accepted; it is counted then.
+  grpc_context_.AsyncNotifyWhenDone(TagOf(Op::kDone));
+  ++pending_;
+  StartAccept();
+}
+
+void GrpcCall::OnEvent(Op op, bool ok) {
+  --pending_;
+  switch (op) {
+    case Op::kAccepted:
+      OnAccepted(ok);
+      break;
+    case Op::kRead:
+      if (!finishing_ && !cancelled_) HandleRead(ok);
+      break;
+    case Op::kWritten:
+      OnWritten(ok);
+      break;
+    case Op::kFinished:
+      break;
+    case Op::kDone:
+      cancelled_ = grpc_context_.IsCancelled();
+      HandleDone();
+      break;
+  }
+  if (pending_ == 0) queue_.OnEnded(*this);
+}
+
+void GrpcCall::OnAccepted(bool ok) {
+  if (!ok) return;  // The server shuts down.
+  ++pending_;       // kDone.
+  accepted_ = true;
+  accepted_ns_ = queue_.clock().NowNs();
+  queue_.OnAccepted(*this);
+  HandleAccepted();
+}
+
+void GrpcCall::Read() {
+  if (queue_.stopped()) return;
+  ++pending_;
+  StartRead();
+}
+
+bool GrpcCall::CanWrite() const {
+  return !queue_.stopped() && !writing_ && !finishing_ && !cancelled_ && !end_.has_value();
+}
+
+void GrpcCall::NoteWrite() {
+  writing_ = true;
+  busy_since_ns_ = queue_.clock().NowNs();
+  ++pending_;
+}
+
+void GrpcCall::OnWritten(bool ok) {
+  writing_ = false;
+  // A write fails only with the call, and kDone tells of that.
+  HandleWritten(ok);
+  FinishIfIdle();
+}
+
+void GrpcCall::End(const absl::Status& status) {
+  if (!end_.has_value()) end_ = status;
+  HandleEnding();
+  FinishIfIdle();
+}
+
+void GrpcCall::FinishIfIdle() {
+  const bool busy = writing_ || finishing_;
+  if (queue_.stopped() || !end_.has_value() || busy || cancelled_) return;
+  finishing_ = true;
+  busy_since_ns_ = queue_.clock().NowNs();
+  ++pending_;
+  StartFinish(ToGrpc(*end_));
+}
+
+void GrpcCall::Tick(int64_t now_ns) {
+  const bool busy = writing_ || finishing_;
+  if (busy && !cancelled_ && now_ns - busy_since_ns_ > kWriteStuckMaxNs) grpc_context_.TryCancel();
+}
+
+}  // namespace planecast

@@ -1,0 +1,112 @@
+// One call on a completion queue of ours.
+#pragma once
+
+#include <grpcpp/server_context.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "service/rpc/grpc_waker.h"
+
+namespace planecast {
+
+class GrpcQueue;
+
+/// A write or an end that the transport does not take for so long cancels the call. Longer than
+/// kViewerStallNs, so that a display notices first.
+inline constexpr int64_t kWriteStuckMaxNs = 30'000'000'000;
+
+/// One call, from waiting for a client to its end. Bound to the queue's thread.
+///
+/// At most one read, one write and one finish are under way at a time. The queue deletes a call
+/// when gRPC has reported all of them: until then gRPC holds pointers into it.
+class GrpcCall {
+ public:
+  GrpcCall(GrpcQueue& queue, uint64_t id);
+  virtual ~GrpcCall() = default;
+  GrpcCall(const GrpcCall&) = delete;
+  GrpcCall& operator=(const GrpcCall&) = delete;
+
+  uint64_t id() const { return id_; }
+
+  /// Waits for a client. Called once, after construction.
+  void Begin();
+  /// Somebody called GrpcQueue::Wake with this call's id.
+  virtual void OnWake() {}
+  /// The server shuts down: a call that would go on for ever ends.
+  virtual void HandleDrain() {}
+  /// About once a second: looks for what takes too long.
+  virtual void Tick(int64_t now_ns);
+  /// Ends the call with this status as soon as no write is under way. The first status counts.
+  void End(const absl::Status& status);
+
+ protected:
+  enum class Op { kAccepted, kRead, kWritten, kFinished, kDone };
+
+  CqTag* TagOf(Op op) { return &tags_[static_cast<size_t>(op)]; }
+  grpc::ServerContext& grpc_context() { return grpc_context_; }
+  GrpcQueue& queue() { return queue_; }
+  bool accepted() const { return accepted_; }
+  int64_t accepted_ns() const { return accepted_ns_; }
+  const std::optional<absl::Status>& end() const { return end_; }
+
+  // What a kind of call is: each starts the operation with the tag of its name.
+  virtual void StartAccept() = 0;
+  virtual void StartRead() {}
+  virtual void StartFinish(const grpc::Status& status) = 0;
+
+  /// A client is there, and a request if the kind of call has one.
+  virtual void HandleAccepted() = 0;
+  /// A message came, or (not ok) the client sends no more.
+  virtual void HandleRead(bool /*ok*/) {}
+  /// The transport took the message, or (not ok) never will.
+  virtual void HandleWritten(bool /*ok*/) {}
+  /// The call gets a status now: there is nothing more to write.
+  virtual void HandleEnding() {}
+  /// The call is over; nothing may be started any more if it was cancelled.
+  virtual void HandleDone() {}
+
+  void Read();
+  /// A message may be written now.
+  bool CanWrite() const;
+  /// To be called right before a write is started.
+  void NoteWrite();
+
+ private:
+  class Tag final : public CqTag {
+   public:
+    void Bind(GrpcCall* call, Op op) {
+      call_ = call;
+      op_ = op;
+    }
+    void OnEvent(bool ok) override { call_->OnEvent(op_, ok); }
+
+   private:
+    GrpcCall* call_ = nullptr;
+    Op op_ = Op::kAccepted;
+  };
+
+  void OnEvent(Op op, bool ok);
+  void OnAccepted(bool ok);
+  void OnWritten(bool ok);
+  void FinishIfIdle();
+
+  GrpcQueue& queue_;
+  const uint64_t id_;
+  grpc::ServerContext grpc_context_;
+  std::array<Tag, 5> tags_;
+  /// Operations that gRPC will still report.
+  int pending_ = 0;
+  bool accepted_ = false;
+  bool writing_ = false;
+  bool finishing_ = false;
+  bool cancelled_ = false;
+  int64_t accepted_ns_ = 0;
+  /// When the write or finish under way began.
+  int64_t busy_since_ns_ = 0;
+  std::optional<absl::Status> end_;
+};
+
+}  // namespace planecast

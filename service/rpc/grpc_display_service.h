@@ -1,0 +1,60 @@
+// DisplayService, for orchestrators.
+#pragma once
+
+#include <grpcpp/server_builder.h>
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+
+#include "planecast/v1/display_service.grpc.pb.h"
+#include "service/core/registry.h"
+#include "service/rpc/grpc_queue.h"
+#include "service/rpc/grpc_unary.h"
+#include "service/rpc/wall_clock.h"
+#include "service/rpc/worker_pool.h"
+#include "service/telemetry/log.h"
+
+namespace planecast {
+
+/// Snapshots under way at a time, from the wait for the picture to the end of its compression. Each
+/// holds a whole picture.
+inline constexpr int kSnapshotsMax = 8;
+
+/// Translates DisplayService to the registry. No handler blocks: what may block goes to a few
+/// worker threads of its own. Thread-safe.
+class GrpcDisplayService final : public v1::DisplayService::AsyncService {
+ public:
+  /// All of them must outlive the service.
+  GrpcDisplayService(Registry& registry, const WallClock& wall, const Logger& log);
+
+  /// The queue must be stopped before the service is destroyed.
+  void AddTo(grpc::ServerBuilder& builder, GrpcQueue& queue);
+
+ private:
+  template <class Request, class Response>
+  using Exchange = std::shared_ptr<UnaryExchange<Request, Response>>;
+
+  void List(const Exchange<v1::ListDisplaysRequest, v1::ListDisplaysResponse>& exchange);
+  void Get(const Exchange<v1::GetDisplayRequest, v1::GetDisplayResponse>& exchange);
+  void Attach(const Exchange<v1::AttachDisplayRequest, v1::AttachDisplayResponse>& exchange);
+  void Detach(const Exchange<v1::DetachDisplayRequest, v1::DetachDisplayResponse>& exchange);
+  void SetMode(const Exchange<v1::SetDisplayModeRequest, v1::SetDisplayModeResponse>& exchange);
+  void Snapshot(const Exchange<v1::GetSnapshotRequest, v1::GetSnapshotResponse>& exchange);
+
+  /// Counts as a snapshot under way until the last copy is gone; null if there are too many.
+  std::shared_ptr<const void> StartSnapshot();
+  int64_t DeadlineNs(std::chrono::system_clock::time_point deadline) const;
+
+  Registry& registry_;
+  const WallClock& wall_;
+  const Logger& log_;
+  std::atomic<int> snapshots_{0};
+  /// Last, so that their jobs end before what they use. Compressing takes a core for a while: with
+  /// workers of its own it does not keep devices from being attached and detached.
+  WorkerPool device_workers_;
+  WorkerPool snapshot_workers_;
+};
+
+}  // namespace planecast

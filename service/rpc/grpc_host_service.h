@@ -1,0 +1,36 @@
+// HostService.
+#pragma once
+
+#include <grpcpp/server_builder.h>
+
+#include <vector>
+
+#include "encoder/encoder.h"
+#include "planecast/v1/host_service.grpc.pb.h"
+#include "service/rpc/grpc_queue.h"
+
+namespace planecast {
+
+/// Answers what the daemon and its host can do. Thread-safe.
+class GrpcHostService final : public v1::HostService::AsyncService {
+ public:
+  struct Options {
+    int displays_max = 0;
+    int viewers_per_display_max = 0;
+    bool hand_over = false;
+    /// What the catalog's probe said at start: a probe encodes, so it is not for a request.
+    std::vector<EncoderCapability> encoders;
+    std::vector<RenderNode> render_nodes;
+  };
+  explicit GrpcHostService(Options options) : options_(std::move(options)) {}
+
+  /// The queue must be stopped before the service is destroyed.
+  void AddTo(grpc::ServerBuilder& builder, GrpcQueue& queue);
+
+ private:
+  void FillInfo(v1::GetHostInfoResponse& response) const;
+
+  const Options options_;
+};
+
+}  // namespace planecast

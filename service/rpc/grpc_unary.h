@@ -1,0 +1,152 @@
+// Unary methods on a completion queue of ours.
+#pragma once
+
+#include <grpcpp/support/async_unary_call.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "service/rpc/grpc_call.h"
+#include "service/rpc/grpc_queue.h"
+
+namespace planecast {
+
+/// What a handler of a unary method is given: the request, and where the response goes. Shared by
+/// the call and whoever answers it, so an answer may come at any time, also after the client left.
+template <class Request, class Response>
+class UnaryExchange {
+ public:
+  UnaryExchange(std::shared_ptr<GrpcWaker> waker, uint64_t call)
+      : waker_(std::move(waker)), call_(call) {}
+
+  const Request& request() const { return request_; }
+  /// The answerer's until Finish.
+  Response& response() { return response_; }
+  /// Of the client; the end of time if it set none.
+  std::chrono::system_clock::time_point deadline() const { return deadline_; }
+
+  /// Ends the call; the response counts if the status is OK. Once, by any thread.
+  void Finish(const absl::Status& status) {
+    {
+      const std::lock_guard lock(mutex_);
+      status_ = status;
+    }
+    waker_->Wake(call_);
+  }
+
+ private:
+  template <class Service, class Req, class Resp>
+  friend class UnaryCall;
+
+  std::optional<absl::Status> status() {
+    const std::lock_guard lock(mutex_);
+    return status_;
+  }
+
+  const std::shared_ptr<GrpcWaker> waker_;
+  const uint64_t call_;
+  Request request_;
+  Response response_;
+  std::chrono::system_clock::time_point deadline_;
+  std::mutex mutex_;
+  std::optional<absl::Status> status_;
+};
+
+/// Where a handler runs. It must not wait for a device or a client in either place.
+enum class HandlerThread {
+  /// The queue's: for what takes a few microseconds.
+  kQueue,
+  /// A worker of the queue's.
+  kWorker
+};
+
+/// How a method is served.
+template <class Service, class Request, class Response>
+struct UnaryMethod {
+  using Accept = void (Service::*)(grpc::ServerContext*, Request*,
+                                   grpc::ServerAsyncResponseWriter<Response>*,
+                                   grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void*);
+  using Exchange = UnaryExchange<Request, Response>;
+  using Handler = std::function<void(const std::shared_ptr<Exchange>&)>;
+
+  Service* service = nullptr;
+  Accept accept = nullptr;
+  HandlerThread thread = HandlerThread::kWorker;
+  /// Sees to it that Finish is called, sooner or later.
+  Handler handler;
+};
+
+/// One call of a unary method.
+template <class Service, class Request, class Response>
+class UnaryCall final : public GrpcCall {
+ public:
+  using Method = UnaryMethod<Service, Request, Response>;
+
+  UnaryCall(GrpcQueue& queue, uint64_t id, std::shared_ptr<const Method> method)
+      : GrpcCall(queue, id),
+        method_(std::move(method)),
+        exchange_(std::make_shared<typename Method::Exchange>(queue.waker(), id)),
+        writer_(&grpc_context()) {}
+
+  void OnWake() override {
+    if (auto status = exchange_->status(); status.has_value()) End(*status);
+  }
+
+ protected:
+  void StartAccept() override {
+    (method_->service->*method_->accept)(&grpc_context(), &exchange_->request_, &writer_,
+                                         queue().queue(), queue().queue(), TagOf(Op::kAccepted));
+  }
+
+  void StartFinish(const grpc::Status& status) override {
+    if (status.ok()) {
+      writer_.Finish(exchange_->response_, status, TagOf(Op::kFinished));
+    } else {
+      writer_.FinishWithError(status, TagOf(Op::kFinished));
+    }
+  }
+
+  void HandleAccepted() override {
+    exchange_->deadline_ = grpc_context().deadline();
+    if (method_->thread == HandlerThread::kQueue) {
+      method_->handler(exchange_);
+      // Most have answered by now; the wake-up comes to nothing then.
+      OnWake();
+      return;
+    }
+    const bool taken = queue().workers().Submit(
+        [method = method_, exchange = exchange_] { method->handler(exchange); });
+    if (!taken) End(absl::ResourceExhaustedError("too many calls are waiting; try again soon"));
+  }
+
+ private:
+  const std::shared_ptr<const Method> method_;
+  const std::shared_ptr<typename Method::Exchange> exchange_;
+  grpc::ServerAsyncResponseWriter<Response> writer_;
+};
+
+/// Serves a method of `service` on `queue`; both outlive the queue's Stop. E.g.
+///   AddUnary(queue, HandlerThread::kWorker, &service, &Async::RequestGetDisplay, handler);
+template <class Service, class Base, class Request, class Response, class Handler>
+void AddUnary(GrpcQueue& queue, HandlerThread thread, Service* service,
+              void (Base::*accept)(grpc::ServerContext*, Request*,
+                                   grpc::ServerAsyncResponseWriter<Response>*,
+                                   grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void*),
+              Handler handler) {
+  using Method = UnaryMethod<Base, Request, Response>;
+  auto method = std::make_shared<Method>();
+  method->service = service;
+  method->accept = accept;
+  method->thread = thread;
+  method->handler = std::move(handler);
+  queue.Add([method](GrpcQueue& q, uint64_t id) {
+    return std::make_unique<UnaryCall<Base, Request, Response>>(q, id, method);
+  });
+}
+
+}  // namespace planecast

@@ -1,0 +1,89 @@
+// One StreamDisplay or WatchDisplay call.
+#pragma once
+
+#include <grpcpp/support/byte_buffer.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "planecast/v1/viewer_service.grpc.pb.h"
+#include "service/core/registry.h"
+#include "service/rpc/grpc_call.h"
+#include "service/rpc/grpc_event_codec.h"
+#include "service/telemetry/log.h"
+
+namespace planecast {
+
+/// Both streaming methods carry raw bytes, which all viewers share.
+using ViewerServiceBase =
+    v1::ViewerService::WithRawMethod_StreamDisplay<v1::ViewerService::WithRawMethod_WatchDisplay<
+        v1::ViewerService::WithAsyncMethod_ReportViewer<v1::ViewerService::Service>>>;
+
+/// A client that opens a stream and does not say which display is sent away after this.
+inline constexpr int64_t kStartWaitMaxNs = 10'000'000'000;
+
+/// What all streams of a service share. Everything outlives the calls.
+struct ViewerCallContext {
+  ViewerServiceBase* service = nullptr;
+  Registry* registry = nullptr;
+  const GrpcEventCodec* codec = nullptr;
+  const Logger* log = nullptr;
+  /// Tells the service of a stream. Returns the reason to turn it away at once, or OK.
+  std::function<absl::Status(class ViewerCall&)> on_opened;
+  /// Tells it that the stream is gone.
+  std::function<void(class ViewerCall&)> on_closed;
+};
+
+/// One stream: accepted, joined, written to until the Goodbye or a cancellation.
+class ViewerCall : public GrpcCall {
+ public:
+  ViewerCall(GrpcQueue& queue, uint64_t id, const ViewerCallContext& context);
+  ~ViewerCall() override;
+
+  /// Accepted and has not chosen a display.
+  bool unstarted() const { return accepted() && viewer_ == nullptr && !end().has_value(); }
+  void OnWake() override { Pump(); }
+  void Tick(int64_t now_ns) override;
+
+ protected:
+  const ViewerCallContext& context() const { return context_; }
+  Viewer* viewer() { return viewer_.get(); }
+
+  virtual void StartWrite(const grpc::ByteBuffer& message) = 0;
+  /// Reads the first message or takes the request.
+  virtual void HandleOpened() = 0;
+
+  /// Becomes a viewer of a display, as a StreamStart or WatchDisplayRequest says.
+  template <class Request>
+  void Join(const Request& request);
+
+  void HandleAccepted() final;
+  void HandleWritten(bool ok) final;
+  void HandleEnding() final;
+  void HandleDone() final;
+
+ private:
+  /// Writes the viewer's next event, if no write is under way.
+  void Pump();
+
+  const ViewerCallContext& context_;
+  bool opened_ = false;
+  /// The event being written is the Goodbye.
+  bool last_write_ = false;
+  std::string display_id_;
+  std::shared_ptr<Viewer> viewer_;
+};
+
+/// Make the calls of the two methods.
+std::unique_ptr<GrpcCall> MakeStreamCall(GrpcQueue& queue, uint64_t id,
+                                         const ViewerCallContext& context);
+std::unique_ptr<GrpcCall> MakeWatchCall(GrpcQueue& queue, uint64_t id,
+                                        const ViewerCallContext& context);
+
+/// INVALID_ARGUMENT for an acknowledgement with negative durations.
+absl::Status CheckAcknowledgement(const v1::Acknowledgement& acknowledgement);
+
+}  // namespace planecast

@@ -1,0 +1,133 @@
+#include "service/rpc/listen.h"
+
+#include <grpcpp/security/server_credentials.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
+#include <cerrno>
+#include <fstream>
+#include <iterator>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "service/config/config.h"
+
+namespace planecast {
+namespace {
+
+constexpr std::streamsize kPemMaxBytes = 1 << 20;
+
+absl::StatusOr<std::string> ReadPem(const char* what, const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("can't open the ", what, " ", path));
+  }
+  std::string text(kPemMaxBytes, '\0');
+  file.read(text.data(), kPemMaxBytes);
+  text.resize(static_cast<size_t>(file.gcount()));
+  if (!absl::StrContains(text, "-----BEGIN ")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the ", what, " ", path, " is no PEM file (no -----BEGIN line)"));
+  }
+  return text;
+}
+
+template <auto kFree>
+struct Freed {
+  template <typename T>
+  void operator()(T* object) const {
+    kFree(object);
+  }
+};
+using Bio = std::unique_ptr<BIO, Freed<BIO_free>>;
+
+// gRPC would find out only when a client comes, and only log it.
+absl::Status CheckKeyPair(const std::string& certificate, const std::string& key,
+                          const config::v1::TlsConfig& tls) {
+  const Bio certificate_bio(
+      BIO_new_mem_buf(certificate.data(), static_cast<int>(certificate.size())));
+  const Bio key_bio(BIO_new_mem_buf(key.data(), static_cast<int>(key.size())));
+  const std::unique_ptr<X509, Freed<X509_free>> x509(
+      PEM_read_bio_X509(certificate_bio.get(), nullptr, nullptr, nullptr));
+  const std::unique_ptr<EVP_PKEY, Freed<EVP_PKEY_free>> pkey(
+      PEM_read_bio_PrivateKey(key_bio.get(), nullptr, nullptr, nullptr));
+  absl::Status status;
+  if (x509 == nullptr) {
+    status = absl::InvalidArgumentError(
+        absl::StrCat("the certificate ", tls.certificate_path(), " can't be parsed"));
+  } else if (pkey == nullptr) {
+    status = absl::InvalidArgumentError(
+        absl::StrCat("the private key ", tls.private_key_path(), " can't be parsed"));
+  } else if (X509_check_private_key(x509.get(), pkey.get()) != 1) {
+    status = absl::InvalidArgumentError(
+        absl::StrCat("the certificate ", tls.certificate_path(), " and the private key ",
+                     tls.private_key_path(), " do not belong together"));
+  }
+  ERR_clear_error();
+  return status;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeTlsCredentials(
+    const config::v1::TlsConfig& tls) {
+  auto certificate = ReadPem("certificate", tls.certificate_path());
+  if (!certificate.ok()) return certificate.status();
+  auto key = ReadPem("private key", tls.private_key_path());
+  if (!key.ok()) return key.status();
+  if (auto status = CheckKeyPair(*certificate, *key, tls); !status.ok()) return status;
+  grpc::SslServerCredentialsOptions options(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+  options.pem_key_cert_pairs.push_back({*std::move(key), *std::move(certificate)});
+  if (!tls.client_ca_path().empty()) {
+    auto ca = ReadPem("client CA", tls.client_ca_path());
+    if (!ca.ok()) return ca.status();
+    options.pem_root_certs = *std::move(ca);
+    options.client_certificate_request = GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
+  }
+  return grpc::SslServerCredentials(options);
+}
+
+absl::Status ListenAddresses::AddTo(grpc::ServerBuilder& builder,
+                                    const config::v1::ServerConfig& config) {
+  bound_.push_back({absl::StrCat("unix:", config.socket_path()), 0, false});
+  // The socket's file mode decides who may connect.
+  builder.AddListeningPort(bound_.front().target, grpc::InsecureServerCredentials(), &unix_port_);
+  for (const config::v1::Listener& listener : config.listeners()) {
+    if (auto status = AddTcp(builder, listener); !status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ListenAddresses::AddTcp(grpc::ServerBuilder& builder,
+                                     const config::v1::Listener& listener) {
+  // Checked again here: the last place before a port is open.
+  if (auto status = CheckPlainText(listener); !status.ok()) return status;
+  auto address = ParseHostPort(listener.address());
+  if (!address.ok()) return address.status();
+  auto credentials = grpc::InsecureServerCredentials();
+  if (listener.has_tls()) {
+    auto tls = MakeTlsCredentials(listener.tls());
+    if (!tls.ok()) return tls.status();
+    credentials = *std::move(tls);
+  }
+  auto tcp = ListenOnTcp(listener.address());
+  if (!tcp.ok()) {
+    return absl::UnavailableError(
+        absl::StrCat("can't listen on ", listener.address(), ": ", tcp.status().message()));
+  }
+  const std::string host =
+      address->is_ipv6_literal ? absl::StrCat("[", address->host, "]") : address->host;
+  bound_.push_back({absl::StrCat(host, ":", tcp->port), tcp->port, listener.has_tls()});
+  tcp_.Add(builder, *std::move(tcp), std::move(credentials));
+  return absl::OkStatus();
+}
+
+absl::Status ListenAddresses::BuildError() const {
+  if (unix_port_ != 0) return absl::InternalError("the gRPC server did not start");
+  return absl::UnavailableError(
+      absl::StrCat("can't listen on ", bound_.front().target, ": is its directory writable?"));
+}
+
+}  // namespace planecast

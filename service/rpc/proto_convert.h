@@ -1,0 +1,28 @@
+// Between the wire's messages and the core's structs.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "planecast/v1/display.pb.h"
+#include "planecast/v1/viewer_service.pb.h"
+#include "service/core/display_state.h"
+#include "service/core/stream_event.h"
+#include "service/core/viewer.h"
+#include "service/rpc/wall_clock.h"
+
+namespace planecast {
+
+/// Validates (CheckDisplaySource) and converts.
+absl::StatusOr<DisplaySpec> ToSpec(const v1::DisplaySource& source);
+v1::DisplaySource ToProto(const DisplaySpec& spec);
+
+v1::Display ToProto(const DisplaySnapshot& snapshot, const WallClock& wall);
+v1::Display::State ToProto(DisplayState state);
+v1::CursorPath ToProto(CursorPath path);
+
+/// Everything of an event but what a viewer or the moment adds to it; access units without `data`.
+v1::StreamEvent ToProto(const StreamEvent& event, const WallClock& wall);
+
+/// INVALID_ARGUMENT as ValidateViewerLimits.
+absl::StatusOr<ViewerLimits> ToLimits(const v1::ViewerLimits& limits);
+
+}  // namespace planecast

@@ -1,0 +1,96 @@
+#include "service/sources/source_factory.h"
+
+#include <utility>
+#include <variant>
+
+#include "absl/status/status.h"
+#include "vfio/fake/fake_source.h"
+#include "vfio/open_device.h"
+#include "vfio/vfio_source.h"
+
+namespace planecast {
+namespace {
+
+using SourceOr = absl::StatusOr<std::unique_ptr<PlaneSource>>;
+
+absl::StatusOr<FakeDialect> ToFakeDialect(AbiDialect dialect) {
+  switch (dialect) {
+    case AbiDialect::kFinal:
+      return FakeDialect::kFinal;
+    case AbiDialect::kV15:
+      return FakeDialect::kV15;
+    case AbiDialect::kV1:
+      return FakeDialect::kV1;
+  }
+  return absl::InvalidArgumentError("unknown dialect");
+}
+
+SourceOr OpenFake(const FakeSpec& spec, const DisplaySpec& display, Clock& clock) {
+  FakeSourceOptions options;
+  auto profile = ParseFakeProfile(spec.profile);
+  if (!profile.ok()) return profile.status();
+  options.profile = *profile;
+  if (!spec.scene.empty()) {
+    auto scene = ParseSceneKind(spec.scene);
+    if (!scene.ok()) return scene.status();
+    options.scene = *scene;
+  }
+  auto dialect = ToFakeDialect(display.dialect);
+  if (!dialect.ok()) return dialect.status();
+  options.dialect = *dialect;
+  if (spec.width_px != 0) options.width_px = spec.width_px;
+  if (spec.height_px != 0) options.height_px = spec.height_px;
+  if (spec.frame_rate_hz != 0) options.frame_rate_hz = spec.frame_rate_hz;
+  if (display.flip_events == FlipEventChoice::kNone) {
+    options.flip_dialect = FakeFlipDialect::kNone;
+  } else if (display.flip_events == FlipEventChoice::kEventfdIoctl) {
+    options.flip_dialect = FakeFlipDialect::kFlipEventfd;
+  }
+  return MakeFakeSource(options, clock);
+}
+
+/// Opens the device of every kind of spec but a fake one.
+class DeviceOpener {
+ public:
+  DeviceOpener(Sys& sys, HandOverServer* hand_over) : sys_(sys), hand_over_(hand_over) {}
+
+  absl::StatusOr<OpenedDevice> operator()(const FakeSpec& /*spec*/) const {
+    return absl::InternalError("a fake device is not opened");
+  }
+  absl::StatusOr<OpenedDevice> operator()(const GroupSpec& spec) const {
+    return OpenGroupDevice(sys_, spec.group, spec.device);
+  }
+  absl::StatusOr<OpenedDevice> operator()(const CdevSpec& spec) const {
+    return OpenCdevDevice(sys_, spec.path);
+  }
+  absl::StatusOr<OpenedDevice> operator()(const VmmSpec& spec) const {
+    return BorrowVmmDevice(sys_, spec.pid, spec.device);
+  }
+  absl::StatusOr<OpenedDevice> operator()(const HandedOverSpec& spec) const {
+    if (hand_over_ == nullptr) {
+      return absl::NotFoundError(
+          "this daemon takes no devices handed over; set hand_over_socket_path in its config");
+    }
+    auto handed_over = hand_over_->Redeem(spec.token);
+    if (!handed_over.ok()) return handed_over.status();
+    return AdoptDevice(std::move(handed_over->device), std::move(handed_over->vmm_pidfd));
+  }
+
+ private:
+  Sys& sys_;
+  HandOverServer* hand_over_;
+};
+
+}  // namespace
+
+std::function<SourceOr(const DisplaySpec&)> MakeSourceFactory(Sys& sys, Clock& clock,
+                                                              HandOverServer* hand_over) {
+  return [&sys, &clock, hand_over](const DisplaySpec& spec) -> SourceOr {
+    if (const auto* fake = std::get_if<FakeSpec>(&spec.device)) return OpenFake(*fake, spec, clock);
+    auto device = std::visit(DeviceOpener(sys, hand_over), spec.device);
+    if (!device.ok()) return device.status();
+    return MakeVfioSource(*std::move(device), {spec.dialect, spec.flip_events}, clock);
+  };
+}
+
+}  // namespace planecast

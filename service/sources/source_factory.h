@@ -1,0 +1,22 @@
+// From a display's spec to its source of frames.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "service/core/display_state.h"
+#include "service/sources/hand_over.h"
+#include "vfio/clock.h"
+#include "vfio/plane_source.h"
+#include "vfio/sys.h"
+
+namespace planecast {
+
+/// Makes a SourceFactory (service/core/registry.h) that opens devices: a fake one, one of a group,
+/// a cdev, one that a VMM holds, or one that was handed over. `hand_over` may be null. All must
+/// outlive the factory and its sources.
+std::function<absl::StatusOr<std::unique_ptr<PlaneSource>>(const DisplaySpec&)> MakeSourceFactory(
+    Sys& sys, Clock& clock, HandOverServer* hand_over);
+
+}  // namespace planecast

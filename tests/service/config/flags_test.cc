@@ -1,0 +1,76 @@
+#include "service/config/flags.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace planecast {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+absl::StatusOr<Flags> Parse(const std::vector<const char*>& arguments) {
+  return ParseFlags(arguments);
+}
+
+TEST(FlagsTest, NothingSaidMeansNothingSet) {
+  auto flags = Parse({});
+  ASSERT_TRUE(flags.ok());
+  EXPECT_FALSE(flags->config_path.has_value());
+  EXPECT_FALSE(flags->socket_path.has_value());
+  EXPECT_TRUE(flags->listen.empty());
+  EXPECT_FALSE(flags->insecure || flags->help || flags->version);
+  EXPECT_EQ(flags->log_level, LogLevel::kInfo);
+}
+
+TEST(FlagsTest, ValuesStandBehindABlankOrAnEqualsSign) {
+  auto flags = Parse({"--config", "c", "--socket=/s", "--listen", "[::1]:1", "--listen=h:2",
+                      "--insecure", "--metrics=localhost:0", "--log-level", "debug"});
+  ASSERT_TRUE(flags.ok()) << flags.status();
+  EXPECT_EQ(flags->config_path, "c");
+  EXPECT_EQ(flags->socket_path, "/s");
+  EXPECT_THAT(flags->listen, ElementsAre("[::1]:1", "h:2"));
+  EXPECT_EQ(flags->metrics, "localhost:0");
+  EXPECT_TRUE(flags->insecure);
+  EXPECT_EQ(flags->log_level, LogLevel::kDebug);
+}
+
+TEST(FlagsTest, WrongUsageIsNamed) {
+  const std::vector<std::pair<std::vector<const char*>, const char*>> cases = {
+      {{"--bogus"}, "--bogus is no flag"},
+      {{"serve"}, "serve is no flag"},
+      {{"--socket"}, "--socket needs a value"},
+      {{"--socket="}, "--socket needs a value"},
+      {{"--insecure=yes"}, "--insecure takes no value"},
+      {{"--log-level", "loud"}, "--log-level 'loud': no such log level; use error, warning, info"},
+      {{"--listen", "foo"}, "--listen 'foo': an address is HOST:PORT"},
+      {{"--listen", "127.0.0.1:99999"}, "the port must be 0 to 65535"},
+      {{"--metrics"}, "--metrics needs a value"},
+      {{"--metrics", "9464"}, "--metrics '9464': an address is HOST:PORT"},
+      {{"--metrics", "0.0.0.0:9464"}, "0.0.0.0 is not a loopback address"},
+      {{"--metrics", "127.0.0.1:65536"}, "the port must be 0 to 65535"},
+      {{"--socket", "relative"}, "--socket 'relative': a socket's path must be absolute"},
+      {{"--listen=a:1", ""}, " is no flag"},
+  };
+  for (const auto& [arguments, want] : cases) {
+    auto flags = Parse(arguments);
+    EXPECT_EQ(flags.status().code(), absl::StatusCode::kInvalidArgument) << want;
+    EXPECT_THAT(std::string(flags.status().message()), HasSubstr(want));
+  }
+}
+
+TEST(FlagsTest, HelpNamesEveryFlag) {
+  for (const char* flag : {"--config", "--socket", "--listen", "--metrics", "--insecure",
+                           "--log-level", "--help", "--version"}) {
+    EXPECT_THAT(FlagsHelp(), HasSubstr(flag));
+  }
+  EXPECT_TRUE(Parse({"-h"})->help);
+  EXPECT_TRUE(Parse({"--help"})->help);
+  EXPECT_TRUE(Parse({"--version"})->version);
+}
+
+}  // namespace
+}  // namespace planecast
