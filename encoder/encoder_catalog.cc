@@ -7,7 +7,7 @@
 #include "encoder/encoder.h"
 #include "encoder/encoder_checks.h"
 #if PLANECAST_HAVE_VAAPI
-#include "encoder/va_probe.h"
+#include "encoder/va/va_probe.h"
 #endif
 
 #include <drm_fourcc.h>

@@ -7,18 +7,18 @@
 #include "absl/strings/str_format.h"
 #include "encoder/encoder.h"
 #include "encoder/encoder_checks.h"
-#include "encoder/h264_backend.h"
-#include "encoder/packed_format.h"
+#include "encoder/pixels/packed_format.h"
 #include "encoder/probe_frame.h"
-#include "encoder/software_encoder.h"
+#include "encoder/software/h264_backend.h"
+#include "encoder/software/software_encoder.h"
 #if PLANECAST_HAVE_OPENH264
-#include "encoder/openh264_backend.h"
+#include "encoder/software/openh264_backend.h"
 #endif
 #if PLANECAST_HAVE_VAAPI
-#include "encoder/va_probe.h"
+#include "encoder/va/va_probe.h"
 #endif
 #if PLANECAST_HAVE_X264
-#include "encoder/x264_backend.h"
+#include "encoder/software/x264_backend.h"
 #endif
 
 #include <drm_fourcc.h>

@@ -8,7 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "encoder/encoder.h"
-#include "encoder/pixels.h"
+#include "encoder/pixels/pixels.h"
 #include "service/core/display_state.h"
 #include "service/core/stream_event.h"
 #include "vfio/clock.h"

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "encoder/pixels.h"
+#include "encoder/pixels/pixels.h"
 #include "service/core/display_name.h"
 #include "service/rpc/grpc_watch_call.h"
 #include "service/rpc/proto_convert.h"

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "encoder/color_convert.h"
-#include "encoder/frame_compare.h"
+#include "encoder/pixels/color_convert.h"
+#include "encoder/screen/frame_compare.h"
 #include "service/core/viewer.h"
 #include "service/core/wake_signal.h"
 #include "service/rpc/grpc_event_codec.h"

@@ -10,7 +10,7 @@
 #include <tuple>
 
 #include "tests/e2e/e2e_testing.h"
-#include "tests/encoder/va_testing.h"
+#include "tests/encoder/va/va_testing.h"
 #include "vfio/fake/scene.h"
 
 namespace planecast::testing {

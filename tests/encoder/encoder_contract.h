@@ -13,12 +13,12 @@
 #include <vector>
 
 #include "encoder/encoder.h"
-#include "encoder/h264_bits.h"
-#include "encoder/h264_headers.h"
-#include "encoder/pixels.h"
+#include "encoder/h264/h264_bits.h"
+#include "encoder/h264/h264_headers.h"
+#include "encoder/pixels/pixels.h"
 #include "tests/encoder/test_frames.h"
 #if PLANECAST_HAVE_VAAPI
-#include "tests/encoder/va_testing.h"
+#include "tests/encoder/va/va_testing.h"
 #endif
 #include "tests/h264/stream_check.h"
 

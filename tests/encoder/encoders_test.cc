@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "encoder/encoder.h"
-#include "encoder/pixels.h"
+#include "encoder/pixels/pixels.h"
 
 namespace planecast {
 namespace {

@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <span>
 
-#include "encoder/h264_headers.h"
+#include "encoder/h264/h264_headers.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace planecast;

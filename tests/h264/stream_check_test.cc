@@ -7,8 +7,8 @@
 #include <thread>
 
 #include "encoder/encoder.h"
-#include "encoder/h264_bits.h"
-#include "encoder/h264_headers.h"
+#include "encoder/h264/h264_bits.h"
+#include "encoder/h264/h264_headers.h"
 #include "tests/encoder/test_frames.h"
 
 namespace planecast::testing {

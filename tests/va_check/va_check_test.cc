@@ -5,7 +5,7 @@
 
 #include <sstream>
 
-#include "tests/encoder/va_testing.h"
+#include "tests/encoder/va/va_testing.h"
 
 namespace planecast::vacheck {
 namespace {

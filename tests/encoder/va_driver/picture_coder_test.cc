@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "encoder/h264_bits.h"
-#include "encoder/h264_headers.h"
+#include "encoder/h264/h264_bits.h"
+#include "encoder/h264/h264_headers.h"
 #include "tests/h264/stream_check.h"
 
 namespace planecast::sw_va {

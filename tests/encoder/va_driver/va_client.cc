@@ -8,7 +8,7 @@
 
 #include <cstring>
 
-#include "tests/encoder/va_testing.h"
+#include "tests/encoder/va/va_testing.h"
 
 namespace planecast::testing {
 namespace {

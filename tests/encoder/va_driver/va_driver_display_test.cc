@@ -10,8 +10,8 @@
 #include <set>
 #include <thread>
 
+#include "tests/encoder/va/va_testing.h"
 #include "tests/encoder/va_driver/va_client.h"
-#include "tests/encoder/va_testing.h"
 
 namespace planecast::testing {
 namespace {

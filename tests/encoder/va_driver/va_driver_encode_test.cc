@@ -4,8 +4,8 @@
 
 #include <functional>
 
+#include "tests/encoder/va/va_testing.h"
 #include "tests/encoder/va_driver/va_client.h"
-#include "tests/encoder/va_testing.h"
 
 namespace planecast::testing {
 namespace {

@@ -8,8 +8,8 @@
 #include <cstring>
 #include <functional>
 
+#include "tests/encoder/va/va_testing.h"
 #include "tests/encoder/va_driver/va_client.h"
-#include "tests/encoder/va_testing.h"
 
 namespace planecast::testing {
 namespace {
