@@ -26,6 +26,7 @@
 #include "service/rpc/grpc_viewer_service.h"
 #include "service/rpc/proto_convert.h"
 #include "service/rpc/wall_clock.h"
+#include "service/sockets/host_port.h"
 #include "service/sockets/unix_socket.h"
 #include "service/sources/hand_over.h"
 #include "service/sources/render_node.h"

@@ -12,6 +12,9 @@
 
 namespace planecast {
 
+/// Side of a macroblock, in pixels.
+inline constexpr uint32_t kMacroblockPx = 16;
+
 /// Colour as H.273 code points. The defaults are planecast's contract: BT.709, limited range.
 struct VideoSignal {
   /// 5: unspecified.

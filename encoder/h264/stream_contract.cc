@@ -2,7 +2,7 @@
 
 #include "absl/status/status.h"
 #include "encoder/h264/h264_bits.h"
-#include "encoder/screen/frame_compare.h"
+#include "encoder/h264/h264_headers.h"
 
 namespace planecast {
 namespace {

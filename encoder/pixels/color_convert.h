@@ -8,6 +8,14 @@
 
 namespace planecast {
 
+/// A decoder's picture: luma, and Cb and Cr in turn. Borrowed.
+struct Nv12Picture {
+  const uint8_t* y = nullptr;
+  const uint8_t* uv = nullptr;
+  size_t y_stride_bytes = 0;
+  size_t uv_stride_bytes = 0;
+};
+
 /// A rectangle of packed pixels.
 struct PackedPixels {
   const uint8_t* data = nullptr;

@@ -4,12 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "encoder/h264/h264_headers.h"
 #include "encoder/pixels/packed_format.h"
 
 namespace planecast {
-
-/// Side of a macroblock, in pixels.
-inline constexpr uint32_t kMacroblockPx = 16;
 
 /// The lines of one macroblock row: up to 16, of any width.
 struct CompareRow {

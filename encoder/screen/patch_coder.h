@@ -10,7 +10,6 @@
 #include "encoder/h264/h264_bits.h"
 #include "encoder/h264/residual.h"
 #include "encoder/pixels/color_convert.h"
-#include "encoder/software/h264_backend.h"
 
 namespace planecast {
 

@@ -40,14 +40,6 @@ struct CodingJob {
   std::span<const uint8_t> changed_mbs;
 };
 
-/// A decoder's picture: luma, and Cb and Cr in turn. Borrowed.
-struct Nv12Picture {
-  const uint8_t* y = nullptr;
-  const uint8_t* uv = nullptr;
-  size_t y_stride_bytes = 0;
-  size_t uv_stride_bytes = 0;
-};
-
 /// One coded picture as NAL units without start codes; valid until the backend's next call.
 using CodedNals = std::vector<std::span<const uint8_t>>;
 

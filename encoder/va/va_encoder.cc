@@ -8,7 +8,6 @@
 #include "absl/strings/str_format.h"
 #include "encoder/h264/h264_bits.h"
 #include "encoder/h264/stream_contract.h"
-#include "encoder/screen/frame_compare.h"
 #include "encoder/screen/skip_detect.h"
 
 namespace planecast {

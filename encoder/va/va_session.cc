@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "encoder/screen/frame_compare.h"
+#include "encoder/h264/h264_headers.h"
 
 namespace planecast {
 namespace {

@@ -33,20 +33,6 @@ absl::StatusOr<config::v1::ServerConfig> LoadConfig(const Flags& flags);
 /// INVALID_ARGUMENT, for a person, if a unix socket can't have this path or gRPC can't address it.
 absl::Status CheckSocketPath(std::string_view path);
 
-/// A TCP address as text, split.
-struct HostPort {
-  /// Without brackets.
-  std::string host;
-  int port = 0;
-  bool is_ipv6_literal = false;
-};
-
-/// Splits "HOST:PORT" or "[IPV6]:PORT". INVALID_ARGUMENT says what is missing.
-absl::StatusOr<HostPort> ParseHostPort(std::string_view address);
-
-/// True if `host` is 127.0.0.0/8, ::1 or exactly "localhost".
-bool IsLoopbackHost(std::string_view host);
-
 /// INVALID_ARGUMENT, for a person, if this is no HOST:PORT, or its host is not localhost or
 /// in 127.0.0.0/8. The HTTP library that serves metrics knows no IPv6.
 absl::Status CheckMetricsAddress(std::string_view address);

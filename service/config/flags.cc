@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "service/config/config.h"
+#include "service/sockets/host_port.h"
 
 namespace planecast {
 namespace {

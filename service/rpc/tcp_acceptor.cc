@@ -13,7 +13,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "service/config/config.h"
+#include "service/sockets/host_port.h"
 
 namespace planecast {
 namespace {

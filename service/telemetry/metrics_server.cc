@@ -15,7 +15,6 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "service/config/config.h"
 #include "service/telemetry/metrics_page.h"
 #include "vfio/fd.h"
 

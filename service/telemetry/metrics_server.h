@@ -5,8 +5,8 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "service/config/config.h"
 #include "service/core/registry.h"
+#include "service/sockets/host_port.h"
 
 namespace prometheus {
 class Collectable;

@@ -7,6 +7,7 @@
 
 #include "absl/strings/match.h"
 #include "service/config/config.h"
+#include "service/sockets/host_port.h"
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
   google::protobuf::SetLogHandler(nullptr);

@@ -17,7 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "service/config/config.h"
+#include "service/sockets/host_port.h"
 #include "vfio/fd.h"
 
 namespace planecast::testing {
