@@ -2,8 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -85,8 +83,9 @@ struct Binding {
 /// Decides who a peer without a ticket is. Immutable; thread-safe.
 ///
 /// A uid or certificate with bindings has all of them together. Without one: on the operators'
-/// socket a uid is an operator; elsewhere the listener's anonymous role counts, if it has one;
-/// else he is nobody, and known by his uid or certificate for the audit log alone.
+/// socket a uid has the role `operator` on all displays; elsewhere the listener's anonymous role
+/// counts, on all displays, if there is such a role; else he is nobody, and named by his uid or
+/// certificate for the audit log alone.
 class AccessPolicy {
  public:
   AccessPolicy(RoleSet roles, std::vector<Binding> bindings);

@@ -4,8 +4,10 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "service/access/permission.h"
 
@@ -20,7 +22,7 @@ class DisplayPattern {
   /// The pattern `*`.
   static DisplayPattern All();
 
-  /// In time linear in both, whatever the pattern.
+  /// Never goes back over the id: at most length times length steps, whatever the pattern.
   bool Matches(std::string_view display_id) const;
   /// It is `*` (or `**`): displays of the future too.
   bool all() const;

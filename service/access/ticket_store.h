@@ -1,6 +1,7 @@
 // Tickets: who may start to watch with which secret, and the sessions that came of it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -9,12 +10,14 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <variant>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "service/access/policy.h"
 #include "service/access/rights.h"
+#include "service/access/ticket_secret.h"
 #include "vfio/clock.h"
 
 namespace planecast {
@@ -68,6 +71,7 @@ class TicketStore;
 
 /// One viewer's right by a ticket, from the start of his first stream on. Movable; ends the
 /// stream's part of the session when destroyed, which leaves kSessionGraceNs for a reconnect.
+/// Destroyed before Start it is as if Abandon was called. Thread-compatible.
 class SessionHold {
  public:
   SessionHold() = default;
@@ -78,18 +82,26 @@ class SessionHold {
   explicit operator bool() const { return store_ != nullptr; }
   /// The stream began under this viewer id. `on_end` is called at most once, by any thread and
   /// without locks held, when the right ends while the stream runs, with a sentence for a person;
-  /// it must not block and must not use the store.
-  void Start(std::string viewer_id, std::function<void(const std::string&)> on_end);
-  /// No stream came of it: a use that it took is given back.
+  /// by this call if it has ended already. It must not block and must not use the store. It may
+  /// still be running just after the hold is destroyed: what it captures must live by itself.
+  ///
+  /// The session is this stream's from now on. One that went on under the same session is the
+  /// caller's to end; until its hold goes, it hears of the right's end as well.
+  void Start(std::string_view viewer_id, std::function<void(const std::string&)> on_end);
+  /// No stream came of it: a use that it took is given back. After Start as destruction.
   void Abandon();
-  /// The viewer was sent away: nothing is left for a reconnect.
+  /// The viewer was sent away: nothing is left for a reconnect. Does nothing but end this stream's
+  /// part if another has the session by now.
   void EndForGood();
 
  private:
   friend class TicketStore;
+  struct Stream;
+  SessionHold(std::shared_ptr<TicketStore> store, uint64_t session, std::shared_ptr<Stream> stream);
+
   std::shared_ptr<TicketStore> store_;
-  std::string ticket_id_;
   uint64_t session_ = 0;
+  std::shared_ptr<Stream> stream_;
 };
 
 /// What a call with a ticket may do.
@@ -98,7 +110,8 @@ struct TicketCall {
   Rights rights;
   /// The call belongs to a session.
   std::optional<uint64_t> session;
-  /// When the right ends at the latest, monotonic.
+  /// When the right ends at the latest, monotonic: the session's end; without one, the end of a
+  /// session that would start as late as can be.
   int64_t ends_ns = 0;
 };
 
@@ -111,13 +124,15 @@ class TicketStore : public std::enable_shared_from_this<TicketStore> {
  public:
   /// `clock` must outlive the store.
   static std::shared_ptr<TicketStore> Make(Clock& clock);
+  ~TicketStore();
 
   struct Made {
     /// `pct_` and 43 characters of base64url. Nobody else has it, and nobody logs it.
     std::string secret;
     TicketInfo info;
   };
-  /// `spec` is valid. RESOURCE_EXHAUSTED at kTicketsMax; UNAVAILABLE without random bytes.
+  /// `spec` is within the limits above. INVALID_ARGUMENT for a display's id that can't be one;
+  /// RESOURCE_EXHAUSTED at kTicketsMax; UNAVAILABLE without random bytes.
   absl::StatusOr<Made> Create(const TicketSpec& spec);
 
   /// A call that is no viewer's stream. With `viewer_id`: of that session, while its stream runs
@@ -130,12 +145,14 @@ class TicketStore : public std::enable_shared_from_this<TicketStore> {
   /// nothing up.
   std::variant<TicketCall, TicketRefusal> CheckStream(std::string_view secret, const Peer& peer);
   /// A viewer's stream of this display begins. Without `resumed_viewer_id` it takes a use; with it
-  /// the session must be that viewer's.
+  /// the session must be that viewer's, and may still count as running: the server may notice a
+  /// lost connection later than the viewer.
   std::variant<SessionHold, TicketRefusal> BeginStream(std::string_view secret,
                                                        std::string_view resumed_viewer_id,
                                                        const TicketDisplay& display,
                                                        const Peer& peer);
-  /// What CheckCall allowed is still allowed: for calls that go on for long.
+  /// What CheckCall or CheckStream allowed is still allowed: for calls that go on for long. Without
+  /// a session that is so while a first stream can be started, and while a session goes on.
   bool StillValid(const TicketCall& call);
 
   /// Oldest first.
@@ -149,10 +166,31 @@ class TicketStore : public std::enable_shared_from_this<TicketStore> {
 
  private:
   friend class SessionHold;
-  explicit TicketStore(Clock& clock);
-};
+  struct Session;
+  struct Ticket;
+  /// Callbacks that are to be called once the lock is not held.
+  struct Ended;
 
-/// True if the text has the form of a ticket's secret.
-bool LooksLikeTicket(std::string_view text);
+  explicit TicketStore(Clock& clock);
+
+  void Start(uint64_t session, const std::shared_ptr<SessionHold::Stream>& stream,
+             std::string_view viewer_id, std::function<void(const std::string&)> on_end);
+  void Release(uint64_t session, const std::shared_ptr<SessionHold::Stream>& stream, bool for_good);
+
+  /// The ticket that this peer may use, if it is not void; else null.
+  Ticket* FindLocked(std::string_view secret, const Peer& peer, int64_t now_ns);
+  void EraseLocked(uint64_t ticket, std::string_view reason, Ended& ended);
+  void TickLocked(int64_t now_ns, Ended& ended);
+
+  Clock& clock_;
+  std::mutex mutex_;
+  /// Oldest first; by a number of the store's own.
+  std::map<uint64_t, std::unique_ptr<Ticket>> tickets_;
+  std::unordered_map<std::string, uint64_t> by_hash_;
+  std::unordered_map<std::string, uint64_t> by_id_;
+  /// Ticket of each session.
+  std::unordered_map<uint64_t, uint64_t> by_session_;
+  uint64_t next_number_ = 1;
+};
 
 }  // namespace planecast
