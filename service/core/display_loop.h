@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "service/core/display_metrics.h"
 #include "service/core/display_options.h"
+#include "service/core/display_requests.h"
 #include "service/core/display_state.h"
 #include "service/core/rendition.h"
 #include "service/core/viewer.h"
@@ -50,20 +51,6 @@ inline constexpr int kTransientRetriesMax = 20;
 inline constexpr int64_t kStateFreshNs = 1'000'000'000;
 /// Stats, stall checks.
 inline constexpr int64_t kTickNs = 1'000'000'000;
-
-/// A picture that somebody waits for.
-struct PictureRequest {
-  bool exclude_cursor = false;
-  int64_t deadline_ns = 0;
-  std::function<void(absl::StatusOr<Picture>)> done;
-};
-
-/// A mode that somebody asked for.
-struct ModeRequest {
-  uint32_t width_px = 0;
-  uint32_t height_px = 0;
-  std::function<void(absl::Status)> done;
-};
 
 /// The decisions of one display, without its thread. Never blocks but in the source and encoder.
 ///

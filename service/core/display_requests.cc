@@ -27,6 +27,36 @@ std::vector<uint8_t> CopyUntorn(std::span<const uint8_t> bytes) {
 
 }  // namespace
 
+absl::StatusOr<Picture> DisplayLoop::TakePicture(bool exclude_cursor) const {
+  const PlaneBuffer& buffer = *frame_->buffer;
+  absl::StatusOr<CpuRead> read = buffer.ReadCpu();
+  if (!read.ok()) {
+    return absl::Status(read.status().code(),
+                        absl::StrCat("a snapshot is read by the CPU: ", read.status().message(),
+                                     "; a recording shows what the GPU sees"));
+  }
+  absl::StatusOr<RgbImage> image = PlaneToRgb(buffer.layout(), CopyUntorn(read->bytes()));
+  if (!image.ok()) {
+    // A missing path is a state of the display to who asks, not a missing feature of the API.
+    return absl::FailedPreconditionError(image.status().message());
+  }
+  Picture picture;
+  picture.image = std::move(*image);
+  picture.capture_time_ns = frame_->capture_time_ns;
+  picture.cursor_drawn =
+      !exclude_cursor && cursor_separate() && cursor_.visible && cursor_.image != nullptr;
+  if (picture.cursor_drawn) BlendCursor(picture.image, cursor_);
+  return picture;
+}
+
+absl::Status DisplayLoop::NoPictureError() const {
+  const StateReport& state = snapshot_.state;
+  const std::string_view name = DisplayStateName(state.state);
+  return absl::FailedPreconditionError(absl::StrCat("display ", snapshot_.id, " has no picture (",
+                                                    absl::string_view(name.data(), name.size()),
+                                                    "): ", state.reason, " ", state.remedy));
+}
+
 void DisplayLoop::AddRefresh(SnapshotCallback done) {
   refreshes_.push_back(std::move(done));
 }
@@ -68,36 +98,6 @@ void DisplayLoop::AnswerPicture(int64_t now_ns) {
     request.done(NoPictureError());
   }
   pictures_.pop_front();
-}
-
-absl::StatusOr<Picture> DisplayLoop::TakePicture(bool exclude_cursor) const {
-  const PlaneBuffer& buffer = *frame_->buffer;
-  absl::StatusOr<CpuRead> read = buffer.ReadCpu();
-  if (!read.ok()) {
-    return absl::Status(read.status().code(),
-                        absl::StrCat("a snapshot is read by the CPU: ", read.status().message(),
-                                     "; a recording shows what the GPU sees"));
-  }
-  absl::StatusOr<RgbImage> image = PlaneToRgb(buffer.layout(), CopyUntorn(read->bytes()));
-  if (!image.ok()) {
-    // A missing path is a state of the display to who asks, not a missing feature of the API.
-    return absl::FailedPreconditionError(image.status().message());
-  }
-  Picture picture;
-  picture.image = std::move(*image);
-  picture.capture_time_ns = frame_->capture_time_ns;
-  picture.cursor_drawn =
-      !exclude_cursor && cursor_separate() && cursor_.visible && cursor_.image != nullptr;
-  if (picture.cursor_drawn) BlendCursor(picture.image, cursor_);
-  return picture;
-}
-
-absl::Status DisplayLoop::NoPictureError() const {
-  const StateReport& state = snapshot_.state;
-  const std::string_view name = DisplayStateName(state.state);
-  return absl::FailedPreconditionError(absl::StrCat("display ", snapshot_.id, " has no picture (",
-                                                    absl::string_view(name.data(), name.size()),
-                                                    "): ", state.reason, " ", state.remedy));
 }
 
 void DisplayLoop::RefuseRequests() {
