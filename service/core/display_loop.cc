@@ -46,7 +46,7 @@ void DisplayLoop::SetStateWatched(bool watched) {
 int64_t DisplayLoop::Step(int64_t now_ns) {
   PlaneSource::Events events;
   if (source_ != nullptr) events = source_->HandleEvents(now_ns);
-  ApplyModes(now_ns);
+  requests_.ApplyModes(source_.get(), now_ns);
   SweepViewers(now_ns);
   const bool for_video = VideoLookDue(now_ns, events);
   bool new_frame = false;
@@ -68,12 +68,11 @@ int64_t DisplayLoop::Step(int64_t now_ns) {
   }
   if (source_ == nullptr && ViewerCount() > 0) HandleGone();
   UpdateSnapshot();
-  AnswerRefreshes();
-  AnswerPicture(now_ns);
+  AnswerRequests(now_ns);
   if (watched_ && now_ns >= next_tick_ns_) Tick(now_ns);
   if (!watched_ && now_ns >= encoder_drop_ns_) renditions_.front()->DropEncoder();
   // An idle display holds no buffer of the guest's.
-  if (!watched_ && pictures_.empty()) frame_.reset();
+  if (!watched_ && !requests_.awaits_picture()) frame_.reset();
   return NextStepNs(now_ns);
 }
 
@@ -91,15 +90,16 @@ bool DisplayLoop::VideoLookDue(int64_t now_ns, const PlaneSource::Events& events
 
 bool DisplayLoop::RequestLookDue(int64_t now_ns) const {
   if (transient_looks_ > 0) return TransientRetryWanted() && now_ns >= transient_retry_ns_;
-  if (!last_look_ns_.has_value() || !pictures_.empty()) return true;
+  if (!last_look_ns_.has_value() || requests_.awaits_picture()) return true;
   const int64_t age_ns = now_ns - *last_look_ns_;
-  if (!refreshes_.empty() && age_ns >= kStateFreshNs) return true;
+  if (requests_.awaits_state() && age_ns >= kStateFreshNs) return true;
   return state_watched_ && age_ns >= kIdleLookIntervalNs;
 }
 
 bool DisplayLoop::TransientRetryWanted() const {
   if (transient_looks_ == 0) return false;
-  return state_watched_ || !refreshes_.empty() || !pictures_.empty() || !last_look_ns_.has_value();
+  return state_watched_ || requests_.awaits_state() || requests_.awaits_picture() ||
+         !last_look_ns_.has_value();
 }
 
 bool DisplayLoop::Look(int64_t now_ns) {
@@ -238,13 +238,26 @@ void DisplayLoop::UpdateSnapshot() {
   if (publish_) publish_(snapshot_);
 }
 
+void DisplayLoop::AnswerRequests(int64_t now_ns) {
+  const bool retrying = source_ != nullptr && transient_looks_ > 0;
+  if (!retrying || transient_looks_ >= kTransientRetriesMax) requests_.AnswerRefreshes(snapshot_);
+  if (!requests_.awaits_picture()) return;
+  if (retrying) {
+    requests_.ExpirePicture(now_ns);
+  } else {
+    requests_.AnswerPicture(frame(), cursor_separate() ? &cursor_ : nullptr, snapshot_);
+  }
+}
+
 int64_t DisplayLoop::NextStepNs(int64_t now_ns) const {
   // Ended viewers are swept, and more pictures taken, in a step of their own.
-  if (source_ == nullptr) return ViewerCount() == 0 && pictures_.empty() ? kNever : now_ns;
+  if (source_ == nullptr) {
+    return ViewerCount() == 0 && !requests_.awaits_picture() ? kNever : now_ns;
+  }
   int64_t next_ns = source_->NextTimedWorkNs();
   if (TransientRetryWanted()) {
     next_ns = std::min(next_ns, transient_retry_ns_);
-  } else if (!pictures_.empty()) {
+  } else if (requests_.awaits_picture()) {
     return now_ns;
   }
   if (!watched_) {
@@ -283,7 +296,7 @@ void DisplayLoop::Close(const Goodbye& goodbye) {
   source_.reset();
   watched_ = false;
   UpdateSnapshot();
-  RefuseRequests();
+  requests_.Refuse(snapshot_);
 }
 
 }  // namespace planecast

@@ -2,15 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
-#include <functional>
 #include <memory>
 #include <optional>
-#include <string>
+#include <utility>
 #include <vector>
 
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "service/core/display_metrics.h"
 #include "service/core/display_options.h"
 #include "service/core/display_requests.h"
@@ -58,7 +54,7 @@ inline constexpr int64_t kTickNs = 1'000'000'000;
 /// wait_fds() and the wake signal until the time that Step gave.
 class DisplayLoop {
  public:
-  using SnapshotCallback = std::function<void(const DisplaySnapshot&)>;
+  using SnapshotCallback = DisplayRequests::SnapshotCallback;
 
   /// `identity` gives id, spec, configured; the rest of it is overwritten. `publish` is called with
   /// each snapshot that differs from the one before.
@@ -70,9 +66,9 @@ class DisplayLoop {
 
   // --- What others asked for. Taken up by the next Step.
   void AddViewer(std::shared_ptr<Viewer> viewer);
-  void AddRefresh(SnapshotCallback done);
-  void AddPicture(PictureRequest request);
-  void AddMode(ModeRequest request);
+  void AddRefresh(SnapshotCallback done) { requests_.AddRefresh(std::move(done)); }
+  void AddPicture(PictureRequest request) { requests_.AddPicture(std::move(request)); }
+  void AddMode(ModeRequest request) { requests_.AddMode(std::move(request)); }
   void SetStateWatched(bool watched);
   /// Says goodbye to all viewers.
   void EndViewers(const Goodbye& goodbye);
@@ -148,18 +144,11 @@ class DisplayLoop {
   void SetWatched(bool watched, int64_t now_ns);
   void ResolveState(int64_t now_ns);
   void UpdateSnapshot();
+  void AnswerRequests(int64_t now_ns);
   /// The guest's cursor is a plane of its own.
   bool cursor_separate() const { return source_ != nullptr && source_->info().cursor_separate; }
   CursorPath cursor_path() const;
   int64_t NextStepNs(int64_t now_ns) const;
-
-  // With requests: display_requests.cc.
-  void ApplyModes(int64_t now_ns);
-  void AnswerRefreshes();
-  void AnswerPicture(int64_t now_ns);
-  absl::StatusOr<Picture> TakePicture(bool exclude_cursor) const;
-  absl::Status NoPictureError() const;
-  void RefuseRequests();
 
   // With the renditions' encoders: display_renditions.cc.
   void PrepareRenditions(int64_t now_ns);
@@ -180,9 +169,7 @@ class DisplayLoop {
 
   /// The best first; at least one. Those behind the first have members.
   std::vector<std::unique_ptr<Rendition>> renditions_;
-  std::vector<SnapshotCallback> refreshes_;
-  std::deque<PictureRequest> pictures_;
-  std::vector<ModeRequest> modes_;
+  DisplayRequests requests_;
 
   /// What the plane says, and what the encoder says of a plane that has a frame.
   StateReport plane_state_;
