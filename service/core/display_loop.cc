@@ -80,6 +80,19 @@ std::vector<int> DisplayLoop::wait_fds() const {
   return source_ != nullptr ? source_->wait_fds() : std::vector<int>();
 }
 
+void DisplayLoop::SweepViewers(int64_t now_ns) {
+  // Before the viewers are asked, so that one that becomes ready right after wakes the next step.
+  signal_->AwaitReady(true);
+  for (const auto& rendition : renditions_) {
+    for (Member& member : rendition->members()) member.wants = member.viewer->GetWants();
+    std::erase_if(rendition->members(), [](const Member& member) { return member.wants.ended; });
+  }
+  DropEmptyRenditions();
+  SetWatched(ViewerCount() > 0 && source_ != nullptr, now_ns);
+  AssignRenditions(now_ns);
+  LimitRenditions(now_ns);
+}
+
 bool DisplayLoop::VideoLookDue(int64_t now_ns, const PlaneSource::Events& events) const {
   if (!watched_) return false;
   if (events.flipped || (events.cursor_changed && cursor_drawn_)) return true;
@@ -164,6 +177,50 @@ void DisplayLoop::HandleCursor(const Cursor& cursor) {
   if (!moved) return;
   Broadcast(&Viewer::OfferCursorMoved,
             MakeEvent(CursorMoved{cursor.x_px, cursor.y_px, cursor.visible}, options_.codec));
+}
+
+void DisplayLoop::ChooseCursorPath() {
+  cursor_drawn_ = false;
+  for (const auto& rendition : renditions_) {
+    cursor_drawn_ =
+        cursor_drawn_ ||
+        std::any_of(rendition->members().begin(), rendition->members().end(),
+                    [](const Member& member) { return member.viewer->cursor_in_picture(); });
+  }
+  const bool draws = cursor_drawn_ && cursor_separate();
+  for (const auto& rendition : renditions_) rendition->DrawCursor(draws ? &cursor_ : nullptr);
+}
+
+void DisplayLoop::PrepareRenditions(int64_t now_ns) {
+  for (const auto& rendition : renditions_) {
+    // A further encoder is made when it is needed, not while its viewers catch up.
+    const bool further = rendition != renditions_.front();
+    if (further && !rendition->has_encoder() && !rendition->AnyViewerReady()) continue;
+    const Rendition::Readiness readiness = rendition->Prepare(*frame_, now_ns);
+    if (readiness == Rendition::Readiness::kNewEncoder) TellNewEncoder(*rendition);
+  }
+  if (renditions_.front()->problem().has_value()) encode_state_ = renditions_.front()->problem();
+}
+
+void DisplayLoop::EncodeRenditions(bool new_frame, int64_t now_ns) {
+  bool encoded = false;
+  bool changed = false;
+  for (const auto& rendition : renditions_) {
+    const std::optional<bool> result = rendition->MaybeEncode(*frame_, new_frame, now_ns);
+    if (!result.has_value()) continue;
+    encoded = true;
+    changed = changed || *result;
+    if (rendition != renditions_.front()) continue;
+    encode_state_.reset();
+    if (!rendition->coded()) continue;
+    snapshot_.encoder = rendition->encoder_name();
+    snapshot_.encoder_hardware = rendition->encoder().hardware;
+    snapshot_.encoder_detail = rendition->encoder().detail;
+    snapshot_.pixel_path = rendition->pixel_path();
+    snapshot_.pixel_path_reason = rendition->pixel_path_reason();
+  }
+  if (encoded) source_->ReportContent(changed, now_ns);
+  if (renditions_.front()->problem().has_value()) encode_state_ = renditions_.front()->problem();
 }
 
 void DisplayLoop::CheckCpuPath() {

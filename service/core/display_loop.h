@@ -12,6 +12,7 @@
 #include "service/core/display_requests.h"
 #include "service/core/display_state.h"
 #include "service/core/rendition.h"
+#include "service/core/rendition_set.h"
 #include "service/core/viewer.h"
 #include "service/core/wake_signal.h"
 #include "vfio/plane_source.h"
@@ -20,23 +21,6 @@ namespace planecast {
 
 /// The encoder outlives its last viewer by this.
 inline constexpr int64_t kEncoderLingerNs = 5'000'000'000;
-/// Renditions of a display at a time, each with an encoder of its own.
-inline constexpr size_t kRenditionsMax = 3;
-/// A viewer that takes less than this part of what another one takes can't follow it: in the best
-/// rendition, where nobody is to notice the others, and in those below, whose viewers' links are
-/// all known from congestion only.
-inline constexpr double kFollowShareBest = 0.8;
-inline constexpr double kFollowShare = 0.5;
-/// Congestion is news for so long.
-inline constexpr int64_t kCongestionNewsNs = 1'000'000'000;
-/// A viewer has to do well for so long before it comes to a better rendition: at first, and twice
-/// as long each time that it can't stay there.
-inline constexpr int64_t kMoveUpWaitMinNs = 5'000'000'000;
-inline constexpr int64_t kMoveUpWaitMaxNs = 80'000'000'000;
-/// It stays there, if it does for so long.
-inline constexpr int64_t kMoveUpProvenNs = 20'000'000'000;
-/// No further rendition for so long after one whose encoder did not work.
-inline constexpr int64_t kSplitRetryNs = 30'000'000'000;
 /// While nobody streams but somebody watches the list: from one look to the next.
 inline constexpr int64_t kIdleLookIntervalNs = 2'000'000'000;
 /// From one look to the next while a passing error keeps somebody waiting.
@@ -89,7 +73,7 @@ class DisplayLoop {
   int64_t last_look_ns() const { return last_look_ns_.value_or(0); }
 
  private:
-  // What the steps do with viewers: display_viewers.cc.
+  // What the steps do with viewers: announcer.cc.
   void SweepViewers(int64_t now_ns);
   size_t ViewerCount() const;
   void GreetNewViewers();
@@ -106,7 +90,7 @@ class DisplayLoop {
   /// The part of a viewer's statistics that is the display's, since the viewer joined.
   void FillCounts(const Member& member, StreamStats& stats) const;
 
-  // Who shares which rendition, and what each may take: display_renditions.cc.
+  // Who shares which rendition, and what each may take: rendition_set.cc.
   void AssignRenditions(int64_t now_ns);
   void DropEmptyRenditions();
   /// Members that can't follow the others go to the next rendition.
@@ -150,7 +134,7 @@ class DisplayLoop {
   CursorPath cursor_path() const;
   int64_t NextStepNs(int64_t now_ns) const;
 
-  // With the renditions' encoders: display_renditions.cc.
+  // With the renditions' encoders: display_loop.cc.
   void PrepareRenditions(int64_t now_ns);
   void EncodeRenditions(bool new_frame, int64_t now_ns);
   const Frame* frame() const { return frame_.has_value() ? &*frame_ : nullptr; }

@@ -32,6 +32,19 @@ bool DoesWell(const Member& member) {
 
 }  // namespace
 
+void DisplayLoop::AddViewer(std::shared_ptr<Viewer> viewer) {
+  Member member;
+  member.viewer = std::move(viewer);
+  member.baseline = metrics_->Values();
+  renditions_.front()->members().push_back(std::move(member));
+}
+
+size_t DisplayLoop::ViewerCount() const {
+  size_t count = 0;
+  for (const auto& rendition : renditions_) count += rendition->members().size();
+  return count;
+}
+
 int64_t DisplayLoop::AskedBps(const Member& member) const {
   return std::max(Tighter(options_.rate.bitrate_max_bps, member.wants.limits.bitrate_max_bps),
                   std::min(options_.rate.bitrate_max_bps, kBitrateMinBps));
@@ -181,38 +194,6 @@ void DisplayLoop::LimitRenditions(int64_t now_ns) {
     }
     rendition.SetLimits(rate, frame_rate_hz, narrow, now_ns);
   }
-}
-
-void DisplayLoop::PrepareRenditions(int64_t now_ns) {
-  for (const auto& rendition : renditions_) {
-    // A further encoder is made when it is needed, not while its viewers catch up.
-    const bool further = rendition != renditions_.front();
-    if (further && !rendition->has_encoder() && !rendition->AnyViewerReady()) continue;
-    const Rendition::Readiness readiness = rendition->Prepare(*frame_, now_ns);
-    if (readiness == Rendition::Readiness::kNewEncoder) TellNewEncoder(*rendition);
-  }
-  if (renditions_.front()->problem().has_value()) encode_state_ = renditions_.front()->problem();
-}
-
-void DisplayLoop::EncodeRenditions(bool new_frame, int64_t now_ns) {
-  bool encoded = false;
-  bool changed = false;
-  for (const auto& rendition : renditions_) {
-    const std::optional<bool> result = rendition->MaybeEncode(*frame_, new_frame, now_ns);
-    if (!result.has_value()) continue;
-    encoded = true;
-    changed = changed || *result;
-    if (rendition != renditions_.front()) continue;
-    encode_state_.reset();
-    if (!rendition->coded()) continue;
-    snapshot_.encoder = rendition->encoder_name();
-    snapshot_.encoder_hardware = rendition->encoder().hardware;
-    snapshot_.encoder_detail = rendition->encoder().detail;
-    snapshot_.pixel_path = rendition->pixel_path();
-    snapshot_.pixel_path_reason = rendition->pixel_path_reason();
-  }
-  if (encoded) source_->ReportContent(changed, now_ns);
-  if (renditions_.front()->problem().has_value()) encode_state_ = renditions_.front()->problem();
 }
 
 }  // namespace planecast

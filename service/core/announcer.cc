@@ -5,31 +5,6 @@
 #include "service/core/display_loop.h"
 
 namespace planecast {
-void DisplayLoop::AddViewer(std::shared_ptr<Viewer> viewer) {
-  Member member;
-  member.viewer = std::move(viewer);
-  member.baseline = metrics_->Values();
-  renditions_.front()->members().push_back(std::move(member));
-}
-
-size_t DisplayLoop::ViewerCount() const {
-  size_t count = 0;
-  for (const auto& rendition : renditions_) count += rendition->members().size();
-  return count;
-}
-
-void DisplayLoop::SweepViewers(int64_t now_ns) {
-  // Before the viewers are asked, so that one that becomes ready right after wakes the next step.
-  signal_->AwaitReady(true);
-  for (const auto& rendition : renditions_) {
-    for (Member& member : rendition->members()) member.wants = member.viewer->GetWants();
-    std::erase_if(rendition->members(), [](const Member& member) { return member.wants.ended; });
-  }
-  DropEmptyRenditions();
-  SetWatched(ViewerCount() > 0 && source_ != nullptr, now_ns);
-  AssignRenditions(now_ns);
-  LimitRenditions(now_ns);
-}
 
 StreamEventPtr DisplayLoop::MakeStarted(const Rendition& rendition) const {
   StreamStarted started;
@@ -97,18 +72,6 @@ void DisplayLoop::Broadcast(void (Viewer::*offer)(StreamEventPtr), const StreamE
       if (member.greeted) (member.viewer.get()->*offer)(event);
     }
   }
-}
-
-void DisplayLoop::ChooseCursorPath() {
-  cursor_drawn_ = false;
-  for (const auto& rendition : renditions_) {
-    cursor_drawn_ =
-        cursor_drawn_ ||
-        std::any_of(rendition->members().begin(), rendition->members().end(),
-                    [](const Member& member) { return member.viewer->cursor_in_picture(); });
-  }
-  const bool draws = cursor_drawn_ && cursor_separate();
-  for (const auto& rendition : renditions_) rendition->DrawCursor(draws ? &cursor_ : nullptr);
 }
 
 void DisplayLoop::BroadcastStarted() {
