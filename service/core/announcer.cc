@@ -100,7 +100,7 @@ void DisplayLoop::EndViewers(const Goodbye& goodbye) {
 void DisplayLoop::Tick(int64_t now_ns) {
   next_tick_ns_ = now_ns + kTickNs;
   StreamStats stats;
-  stats.viewer_count = static_cast<int>(ViewerCount());
+  stats.viewer_count = static_cast<int>(renditions_.ViewerCount());
   if (source_ != nullptr) stats.flip_regime = source_->info().flip_regime;
   for (const auto& rendition : renditions_) {
     rendition->TakeStats(now_ns, stats);

@@ -25,18 +25,15 @@ DisplayLoop::DisplayLoop(DisplaySnapshot identity, std::unique_ptr<PlaneSource> 
       signal_(std::move(signal)),
       publish_(std::move(publish)),
       source_(std::move(source)),
-      snapshot_(std::move(identity)) {
-  renditions_.push_back(std::make_unique<Rendition>(options_, snapshot_.spec, *metrics_));
+      snapshot_(std::move(identity)),
+      renditions_(options_, snapshot_.spec, *metrics_,
+                  [this](Member& member, const Rendition& rendition) {
+                    TellStarted(member, MakeStarted(rendition), rendition);
+                  }) {
   snapshot_.attach_time_ns = clock_.NowNs();
   plane_state_.reason = "The device is being opened and probed.";
   plane_state_.since_ns = snapshot_.attach_time_ns;
   snapshot_.state = plane_state_;
-}
-
-DisplayLoop::~DisplayLoop() {
-  // The buffer before the source: its memory may be the source's.
-  renditions_.clear();
-  frame_.reset();
 }
 
 void DisplayLoop::SetStateWatched(bool watched) {
@@ -66,11 +63,11 @@ int64_t DisplayLoop::Step(int64_t now_ns) {
     EncodeRenditions(new_frame, now_ns);
     ResolveState(now_ns);
   }
-  if (source_ == nullptr && ViewerCount() > 0) HandleGone();
+  if (source_ == nullptr && renditions_.ViewerCount() > 0) HandleGone();
   UpdateSnapshot();
   AnswerRequests(now_ns);
   if (watched_ && now_ns >= next_tick_ns_) Tick(now_ns);
-  if (!watched_ && now_ns >= encoder_drop_ns_) renditions_.front()->DropEncoder();
+  if (!watched_ && now_ns >= encoder_drop_ns_) renditions_.best().DropEncoder();
   // An idle display holds no buffer of the guest's.
   if (!watched_ && !requests_.awaits_picture()) frame_.reset();
   return NextStepNs(now_ns);
@@ -83,14 +80,9 @@ std::vector<int> DisplayLoop::wait_fds() const {
 void DisplayLoop::SweepViewers(int64_t now_ns) {
   // Before the viewers are asked, so that one that becomes ready right after wakes the next step.
   signal_->AwaitReady(true);
-  for (const auto& rendition : renditions_) {
-    for (Member& member : rendition->members()) member.wants = member.viewer->GetWants();
-    std::erase_if(rendition->members(), [](const Member& member) { return member.wants.ended; });
-  }
-  DropEmptyRenditions();
-  SetWatched(ViewerCount() > 0 && source_ != nullptr, now_ns);
-  AssignRenditions(now_ns);
-  LimitRenditions(now_ns);
+  renditions_.Sweep();
+  SetWatched(renditions_.ViewerCount() > 0 && source_ != nullptr, now_ns);
+  renditions_.Assign(now_ns);
 }
 
 bool DisplayLoop::VideoLookDue(int64_t now_ns, const PlaneSource::Events& events) const {
@@ -180,13 +172,7 @@ void DisplayLoop::HandleCursor(const Cursor& cursor) {
 }
 
 void DisplayLoop::ChooseCursorPath() {
-  cursor_drawn_ = false;
-  for (const auto& rendition : renditions_) {
-    cursor_drawn_ =
-        cursor_drawn_ ||
-        std::any_of(rendition->members().begin(), rendition->members().end(),
-                    [](const Member& member) { return member.viewer->cursor_in_picture(); });
-  }
+  cursor_drawn_ = renditions_.AnyWantsCursorInPicture();
   const bool draws = cursor_drawn_ && cursor_separate();
   for (const auto& rendition : renditions_) rendition->DrawCursor(draws ? &cursor_ : nullptr);
 }
@@ -194,12 +180,12 @@ void DisplayLoop::ChooseCursorPath() {
 void DisplayLoop::PrepareRenditions(int64_t now_ns) {
   for (const auto& rendition : renditions_) {
     // A further encoder is made when it is needed, not while its viewers catch up.
-    const bool further = rendition != renditions_.front();
+    const bool further = rendition.get() != &renditions_.best();
     if (further && !rendition->has_encoder() && !rendition->AnyViewerReady()) continue;
     const Rendition::Readiness readiness = rendition->Prepare(*frame_, now_ns);
     if (readiness == Rendition::Readiness::kNewEncoder) TellNewEncoder(*rendition);
   }
-  if (renditions_.front()->problem().has_value()) encode_state_ = renditions_.front()->problem();
+  if (renditions_.best().problem().has_value()) encode_state_ = renditions_.best().problem();
 }
 
 void DisplayLoop::EncodeRenditions(bool new_frame, int64_t now_ns) {
@@ -210,7 +196,7 @@ void DisplayLoop::EncodeRenditions(bool new_frame, int64_t now_ns) {
     if (!result.has_value()) continue;
     encoded = true;
     changed = changed || *result;
-    if (rendition != renditions_.front()) continue;
+    if (rendition.get() != &renditions_.best()) continue;
     encode_state_.reset();
     if (!rendition->coded()) continue;
     snapshot_.encoder = rendition->encoder_name();
@@ -220,7 +206,7 @@ void DisplayLoop::EncodeRenditions(bool new_frame, int64_t now_ns) {
     snapshot_.pixel_path_reason = rendition->pixel_path_reason();
   }
   if (encoded) source_->ReportContent(changed, now_ns);
-  if (renditions_.front()->problem().has_value()) encode_state_ = renditions_.front()->problem();
+  if (renditions_.best().problem().has_value()) encode_state_ = renditions_.best().problem();
 }
 
 void DisplayLoop::CheckCpuPath() {
@@ -277,12 +263,12 @@ CursorPath DisplayLoop::cursor_path() const {
 
 void DisplayLoop::UpdateSnapshot() {
   snapshot_.cursor_path = cursor_path();
-  snapshot_.viewer_count = static_cast<int>(ViewerCount());
+  snapshot_.viewer_count = static_cast<int>(renditions_.ViewerCount());
   if (source_ != nullptr) {
     const PlaneSourceInfo& info = source_->info();
     snapshot_.flip_regime = info.flip_regime;
     snapshot_.mode_settable = info.mode_settable;
-    const std::string encoder = renditions_.front()->DegradedReason();
+    const std::string encoder = renditions_.best().DegradedReason();
     snapshot_.degraded_reason = info.degraded_reason;
     if (!encoder.empty()) {
       absl::StrAppend(&snapshot_.degraded_reason, info.degraded_reason.empty() ? "" : " ", encoder);
@@ -309,7 +295,7 @@ void DisplayLoop::AnswerRequests(int64_t now_ns) {
 int64_t DisplayLoop::NextStepNs(int64_t now_ns) const {
   // Ended viewers are swept, and more pictures taken, in a step of their own.
   if (source_ == nullptr) {
-    return ViewerCount() == 0 && !requests_.awaits_picture() ? kNever : now_ns;
+    return renditions_.ViewerCount() == 0 && !requests_.awaits_picture() ? kNever : now_ns;
   }
   int64_t next_ns = source_->NextTimedWorkNs();
   if (TransientRetryWanted()) {
@@ -319,7 +305,7 @@ int64_t DisplayLoop::NextStepNs(int64_t now_ns) const {
   }
   if (!watched_) {
     signal_->AwaitReady(false);
-    if (renditions_.front()->has_encoder()) next_ns = std::min(next_ns, encoder_drop_ns_);
+    if (renditions_.best().has_encoder()) next_ns = std::min(next_ns, encoder_drop_ns_);
     if (state_watched_ && last_look_ns_.has_value()) {
       next_ns = std::min(next_ns, *last_look_ns_ + kIdleLookIntervalNs);
     }

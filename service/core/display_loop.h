@@ -44,12 +44,11 @@ class DisplayLoop {
   /// each snapshot that differs from the one before.
   DisplayLoop(DisplaySnapshot identity, std::unique_ptr<PlaneSource> source, DisplayOptions options,
               std::shared_ptr<WakeSignal> signal, SnapshotCallback publish);
-  ~DisplayLoop();
   DisplayLoop(const DisplayLoop&) = delete;
   DisplayLoop& operator=(const DisplayLoop&) = delete;
 
   // --- What others asked for. Taken up by the next Step.
-  void AddViewer(std::shared_ptr<Viewer> viewer);
+  void AddViewer(std::shared_ptr<Viewer> viewer) { renditions_.Add(std::move(viewer)); }
   void AddRefresh(SnapshotCallback done) { requests_.AddRefresh(std::move(done)); }
   void AddPicture(PictureRequest request) { requests_.AddPicture(std::move(request)); }
   void AddMode(ModeRequest request) { requests_.AddMode(std::move(request)); }
@@ -75,7 +74,6 @@ class DisplayLoop {
  private:
   // What the steps do with viewers: announcer.cc.
   void SweepViewers(int64_t now_ns);
-  size_t ViewerCount() const;
   void GreetNewViewers();
   void Broadcast(void (Viewer::*offer)(StreamEventPtr), const StreamEventPtr& event);
   /// Draws a cursor that is separate into the pictures if any viewer asked for that.
@@ -89,31 +87,6 @@ class DisplayLoop {
   void Tick(int64_t now_ns);
   /// The part of a viewer's statistics that is the display's, since the viewer joined.
   void FillCounts(const Member& member, StreamStats& stats) const;
-
-  // Who shares which rendition, and what each may take: rendition_set.cc.
-  void AssignRenditions(int64_t now_ns);
-  void DropEmptyRenditions();
-  /// Members that can't follow the others go to the next rendition.
-  void MoveDown(size_t index, int64_t now_ns);
-  /// Members that would do as well in the rendition before this one go there.
-  void MoveUp(size_t index, int64_t now_ns);
-  /// What the members of a rendition ask for, and what their links take, at most.
-  struct Best {
-    int64_t asked_bps = 0;
-    int asked_hz = 0;
-    int64_t link_bps = 0;
-    /// One of them gets all units.
-    bool does_well = false;
-  };
-  Best BestOf(const Rendition& rendition) const;
-  bool CanFollow(const Member& member, const Best& best, size_t index, int64_t now_ns) const;
-  bool CouldJoin(const Member& member, size_t index, const Best& best, int64_t now_ns) const;
-  void Move(size_t from, size_t member, size_t to, int64_t now_ns);
-  /// What a viewer said that it takes, and what its link takes at most.
-  int64_t AskedBps(const Member& member) const;
-  int64_t LinkBps(const Member& member) const;
-  int AskedHz(const Member& member) const;
-  void LimitRenditions(int64_t now_ns);
 
   // With planes: display_loop.cc.
   bool VideoLookDue(int64_t now_ns, const PlaneSource::Events& events) const;
@@ -145,14 +118,13 @@ class DisplayLoop {
   const SnapshotCallback publish_;
   const std::shared_ptr<DisplayMetrics> metrics_ = std::make_shared<DisplayMetrics>();
 
+  /// Outlives the frame, whose memory may be the source's.
   std::unique_ptr<PlaneSource> source_;
   bool watched_ = false;
   bool state_watched_ = false;
   /// Look in the next step, whatever the pace: somebody just began to watch.
   bool look_wanted_ = true;
 
-  /// The best first; at least one. Those behind the first have members.
-  std::vector<std::unique_ptr<Rendition>> renditions_;
   DisplayRequests requests_;
 
   /// What the plane says, and what the encoder says of a plane that has a frame.
@@ -170,14 +142,14 @@ class DisplayLoop {
   int64_t transient_retry_ns_ = 0;
 
   int64_t encoder_drop_ns_ = 0;
-  /// No further rendition before: the last one's encoder did not work.
-  int64_t split_min_ns_ = 0;
   /// What the viewers were told last in a StreamStarted.
   CursorPath told_cursor_path_ = CursorPath::kUnknown;
 
   int64_t next_tick_ns_ = 0;
   DisplaySnapshot snapshot_;
   DisplaySnapshot published_;
+  /// Last, so as to let go first: their encoders may hold the frame.
+  RenditionSet renditions_;
 };
 
 }  // namespace planecast
