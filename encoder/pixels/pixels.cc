@@ -4,6 +4,7 @@
 #include <png.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <optional>
 
@@ -116,6 +117,37 @@ void BlendCursor(RgbImage& image, const Cursor& cursor) {
                  image.rgb.data() + pixel * kChannels);
     }
   }
+}
+
+std::optional<RgbImage> ScaleDown(const RgbImage& image, uint32_t width_px) {
+  if (width_px == 0 || width_px >= image.width_px || image.height_px == 0) return std::nullopt;
+  RgbImage scaled;
+  scaled.width_px = width_px;
+  scaled.height_px = static_cast<uint32_t>(
+      std::max<uint64_t>(uint64_t{image.height_px} * width_px / image.width_px, 1));
+  scaled.rgb.reserve(size_t{scaled.width_px} * scaled.height_px * kChannels);
+  // Whole source pixels: what one target pixel stands for begins where the one before ends.
+  const auto edge = [](uint64_t at, uint64_t from, uint64_t to) { return at * from / to; };
+  for (uint32_t y = 0; y < scaled.height_px; ++y) {
+    const uint64_t top = edge(y, image.height_px, scaled.height_px);
+    const uint64_t bottom = edge(y + 1, image.height_px, scaled.height_px);
+    for (uint32_t x = 0; x < width_px; ++x) {
+      const uint64_t left = edge(x, image.width_px, width_px);
+      const uint64_t right = edge(x + 1, image.width_px, width_px);
+      std::array<uint64_t, kChannels> sum{};
+      for (uint64_t row = top; row < bottom; ++row) {
+        const uint8_t* pixel = &image.rgb[(row * image.width_px + left) * kChannels];
+        for (uint64_t column = left; column < right; ++column, pixel += kChannels) {
+          for (size_t i = 0; i < kChannels; ++i) sum[i] += pixel[i];
+        }
+      }
+      const uint64_t count = (bottom - top) * (right - left);
+      for (const uint64_t total : sum) {
+        scaled.rgb.push_back(static_cast<uint8_t>((total + count / 2) / count));
+      }
+    }
+  }
+  return scaled;
 }
 
 absl::StatusOr<std::vector<uint8_t>> EncodePng(const RgbImage& image) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -26,6 +27,10 @@ absl::StatusOr<RgbImage> PlaneToRgb(const PlaneLayout& layout, std::span<const u
 
 /// Draws a premultiplied cursor over a picture, clipped to it.
 void BlendCursor(RgbImage& image, const Cursor& cursor);
+
+/// The picture in this width, at least 1 px, and the height that keeps its shape; each pixel is the
+/// mean of those that it stands for. Nothing if the picture is not wider.
+std::optional<RgbImage> ScaleDown(const RgbImage& image, uint32_t width_px);
 
 /// Encodes a PNG file.
 absl::StatusOr<std::vector<uint8_t>> EncodePng(const RgbImage& image);

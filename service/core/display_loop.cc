@@ -25,18 +25,16 @@ DisplayLoop::DisplayLoop(DisplaySnapshot identity, std::unique_ptr<PlaneSource> 
       signal_(std::move(signal)),
       publish_(std::move(publish)),
       source_(std::move(source)),
-      snapshot_(std::move(identity)) {
-  renditions_.push_back(std::make_unique<Rendition>(options_, snapshot_.spec, *metrics_));
+      snapshot_(std::move(identity)),
+      renditions_(options_, snapshot_.spec, *metrics_,
+                  [this](Member& member, const Rendition& rendition) {
+                    announcer_.TellStarted(member, rendition, News());
+                  }),
+      announcer_(renditions_, snapshot_.id, options_.codec, *metrics_) {
   snapshot_.attach_time_ns = clock_.NowNs();
   plane_state_.reason = "The device is being opened and probed.";
   plane_state_.since_ns = snapshot_.attach_time_ns;
   snapshot_.state = plane_state_;
-}
-
-DisplayLoop::~DisplayLoop() {
-  // The buffer before the source: its memory may be the source's.
-  renditions_.clear();
-  frame_.reset();
 }
 
 void DisplayLoop::SetStateWatched(bool watched) {
@@ -46,7 +44,7 @@ void DisplayLoop::SetStateWatched(bool watched) {
 int64_t DisplayLoop::Step(int64_t now_ns) {
   PlaneSource::Events events;
   if (source_ != nullptr) events = source_->HandleEvents(now_ns);
-  ApplyModes(now_ns);
+  requests_.ApplyModes(source_.get(), now_ns);
   SweepViewers(now_ns);
   const bool for_video = VideoLookDue(now_ns, events);
   bool new_frame = false;
@@ -59,26 +57,36 @@ int64_t DisplayLoop::Step(int64_t now_ns) {
   ChooseCursorPath();
   const bool can_encode = watched_ && frame_.has_value();
   if (can_encode) PrepareRenditions(now_ns);
-  if (watched_ && told_cursor_path_ != cursor_path()) BroadcastStarted();
+  if (watched_ && announcer_.told_cursor_path() != cursor_path()) announcer_.BeginAnew(News());
   ResolveState(now_ns);
-  GreetNewViewers();
+  if (announcer_.AnyToGreet()) announcer_.Greet(News());
   if (can_encode) {
     EncodeRenditions(new_frame, now_ns);
     ResolveState(now_ns);
   }
-  if (source_ == nullptr && ViewerCount() > 0) HandleGone();
+  if (source_ == nullptr && renditions_.ViewerCount() > 0) HandleGone();
   UpdateSnapshot();
-  AnswerRefreshes();
-  AnswerPicture(now_ns);
-  if (watched_ && now_ns >= next_tick_ns_) Tick(now_ns);
-  if (!watched_ && now_ns >= encoder_drop_ns_) renditions_.front()->DropEncoder();
+  AnswerRequests(now_ns);
+  if (watched_ && now_ns >= next_tick_ns_) {
+    next_tick_ns_ = now_ns + kTickNs;
+    announcer_.TellStats(News(), now_ns);
+  }
+  if (!watched_ && now_ns >= encoder_drop_ns_) renditions_.best().DropEncoder();
   // An idle display holds no buffer of the guest's.
-  if (!watched_ && pictures_.empty()) frame_.reset();
+  if (!watched_ && !requests_.awaits_picture()) frame_.reset();
   return NextStepNs(now_ns);
 }
 
 std::vector<int> DisplayLoop::wait_fds() const {
   return source_ != nullptr ? source_->wait_fds() : std::vector<int>();
+}
+
+void DisplayLoop::SweepViewers(int64_t now_ns) {
+  // Before the viewers are asked, so that one that becomes ready right after wakes the next step.
+  signal_->AwaitReady(true);
+  renditions_.Sweep();
+  SetWatched(renditions_.ViewerCount() > 0 && source_ != nullptr, now_ns);
+  renditions_.Assign(now_ns);
 }
 
 bool DisplayLoop::VideoLookDue(int64_t now_ns, const PlaneSource::Events& events) const {
@@ -91,15 +99,16 @@ bool DisplayLoop::VideoLookDue(int64_t now_ns, const PlaneSource::Events& events
 
 bool DisplayLoop::RequestLookDue(int64_t now_ns) const {
   if (transient_looks_ > 0) return TransientRetryWanted() && now_ns >= transient_retry_ns_;
-  if (!last_look_ns_.has_value() || !pictures_.empty()) return true;
+  if (!last_look_ns_.has_value() || requests_.awaits_picture()) return true;
   const int64_t age_ns = now_ns - *last_look_ns_;
-  if (!refreshes_.empty() && age_ns >= kStateFreshNs) return true;
+  if (requests_.awaits_state() && age_ns >= kStateFreshNs) return true;
   return state_watched_ && age_ns >= kIdleLookIntervalNs;
 }
 
 bool DisplayLoop::TransientRetryWanted() const {
   if (transient_looks_ == 0) return false;
-  return state_watched_ || !refreshes_.empty() || !pictures_.empty() || !last_look_ns_.has_value();
+  return state_watched_ || requests_.awaits_state() || requests_.awaits_picture() ||
+         !last_look_ns_.has_value();
 }
 
 bool DisplayLoop::Look(int64_t now_ns) {
@@ -155,15 +164,46 @@ void DisplayLoop::HandleGone() {
 
 void DisplayLoop::HandleCursor(const Cursor& cursor) {
   const Cursor before = std::exchange(cursor_, cursor);
-  if (cursor_path() != CursorPath::kSeparate) return;
-  if (cursor.image != nullptr && cursor.image != before.image) {
-    Broadcast(&Viewer::OfferCursorShape, MakeEvent(CursorShape{cursor.image}, options_.codec));
+  if (cursor_path() == CursorPath::kSeparate) announcer_.TellCursor(before, cursor_);
+}
+
+void DisplayLoop::ChooseCursorPath() {
+  cursor_drawn_ = renditions_.AnyWantsCursorInPicture();
+  const bool draws = cursor_drawn_ && cursor_separate();
+  for (const auto& rendition : renditions_) rendition->DrawCursor(draws ? &cursor_ : nullptr);
+}
+
+void DisplayLoop::PrepareRenditions(int64_t now_ns) {
+  for (const auto& rendition : renditions_) {
+    // A further encoder is made when it is needed, not while its viewers catch up.
+    const bool further = rendition.get() != &renditions_.best();
+    if (further && !rendition->has_encoder() && !rendition->AnyViewerReady()) continue;
+    const Rendition::Readiness readiness = rendition->Prepare(*frame_, now_ns);
+    if (readiness == Rendition::Readiness::kNewEncoder)
+      announcer_.TellNewEncoder(*rendition, News());
   }
-  const bool moved =
-      cursor.x_px != before.x_px || cursor.y_px != before.y_px || cursor.visible != before.visible;
-  if (!moved) return;
-  Broadcast(&Viewer::OfferCursorMoved,
-            MakeEvent(CursorMoved{cursor.x_px, cursor.y_px, cursor.visible}, options_.codec));
+  if (renditions_.best().problem().has_value()) encode_state_ = renditions_.best().problem();
+}
+
+void DisplayLoop::EncodeRenditions(bool new_frame, int64_t now_ns) {
+  bool encoded = false;
+  bool changed = false;
+  for (const auto& rendition : renditions_) {
+    const std::optional<bool> result = rendition->MaybeEncode(*frame_, new_frame, now_ns);
+    if (!result.has_value()) continue;
+    encoded = true;
+    changed = changed || *result;
+    if (rendition.get() != &renditions_.best()) continue;
+    encode_state_.reset();
+    if (!rendition->coded()) continue;
+    snapshot_.encoder = rendition->encoder_name();
+    snapshot_.encoder_hardware = rendition->encoder().hardware;
+    snapshot_.encoder_detail = rendition->encoder().detail;
+    snapshot_.pixel_path = rendition->pixel_path();
+    snapshot_.pixel_path_reason = rendition->pixel_path_reason();
+  }
+  if (encoded) source_->ReportContent(changed, now_ns);
+  if (renditions_.best().problem().has_value()) encode_state_ = renditions_.best().problem();
 }
 
 void DisplayLoop::CheckCpuPath() {
@@ -209,7 +249,7 @@ void DisplayLoop::ResolveState(int64_t now_ns) {
   current = std::move(report);
   // Before any viewer hears of it, so that whoever asks on hearing it is told the same.
   UpdateSnapshot();
-  Broadcast(&Viewer::OfferStateChanged, MakeEvent(StateChanged{current}, options_.codec));
+  announcer_.TellState(current);
 }
 
 CursorPath DisplayLoop::cursor_path() const {
@@ -218,14 +258,20 @@ CursorPath DisplayLoop::cursor_path() const {
   return frame_seen_ ? CursorPath::kInPicture : CursorPath::kUnknown;
 }
 
+DisplayNews DisplayLoop::News() const {
+  std::optional<FlipRegime> flip_regime;
+  if (source_ != nullptr) flip_regime = source_->info().flip_regime;
+  return {cursor_path(), flip_regime, snapshot_.state, cursor_};
+}
+
 void DisplayLoop::UpdateSnapshot() {
   snapshot_.cursor_path = cursor_path();
-  snapshot_.viewer_count = static_cast<int>(ViewerCount());
+  snapshot_.viewer_count = static_cast<int>(renditions_.ViewerCount());
   if (source_ != nullptr) {
     const PlaneSourceInfo& info = source_->info();
     snapshot_.flip_regime = info.flip_regime;
     snapshot_.mode_settable = info.mode_settable;
-    const std::string encoder = renditions_.front()->DegradedReason();
+    const std::string encoder = renditions_.best().DegradedReason();
     snapshot_.degraded_reason = info.degraded_reason;
     if (!encoder.empty()) {
       absl::StrAppend(&snapshot_.degraded_reason, info.degraded_reason.empty() ? "" : " ", encoder);
@@ -238,18 +284,31 @@ void DisplayLoop::UpdateSnapshot() {
   if (publish_) publish_(snapshot_);
 }
 
+void DisplayLoop::AnswerRequests(int64_t now_ns) {
+  const bool retrying = source_ != nullptr && transient_looks_ > 0;
+  if (!retrying || transient_looks_ >= kTransientRetriesMax) requests_.AnswerRefreshes(snapshot_);
+  if (!requests_.awaits_picture()) return;
+  if (retrying) {
+    requests_.ExpirePicture(now_ns);
+  } else {
+    requests_.AnswerPicture(frame(), cursor_separate() ? &cursor_ : nullptr, snapshot_);
+  }
+}
+
 int64_t DisplayLoop::NextStepNs(int64_t now_ns) const {
   // Ended viewers are swept, and more pictures taken, in a step of their own.
-  if (source_ == nullptr) return ViewerCount() == 0 && pictures_.empty() ? kNever : now_ns;
+  if (source_ == nullptr) {
+    return renditions_.ViewerCount() == 0 && !requests_.awaits_picture() ? kNever : now_ns;
+  }
   int64_t next_ns = source_->NextTimedWorkNs();
   if (TransientRetryWanted()) {
     next_ns = std::min(next_ns, transient_retry_ns_);
-  } else if (!pictures_.empty()) {
+  } else if (requests_.awaits_picture()) {
     return now_ns;
   }
   if (!watched_) {
     signal_->AwaitReady(false);
-    if (renditions_.front()->has_encoder()) next_ns = std::min(next_ns, encoder_drop_ns_);
+    if (renditions_.best().has_encoder()) next_ns = std::min(next_ns, encoder_drop_ns_);
     if (state_watched_ && last_look_ns_.has_value()) {
       next_ns = std::min(next_ns, *last_look_ns_ + kIdleLookIntervalNs);
     }
@@ -272,7 +331,7 @@ void DisplayLoop::Close(const Goodbye& goodbye) {
   plane_state_.state = DisplayState::kDetaching;
   plane_state_.reason = "The display is being detached.";
   encode_state_.reset();
-  GreetNewViewers();
+  if (announcer_.AnyToGreet()) announcer_.Greet(News());
   ResolveState(now_ns);
   EndViewers(goodbye);
   for (const auto& rendition : renditions_) {
@@ -283,7 +342,7 @@ void DisplayLoop::Close(const Goodbye& goodbye) {
   source_.reset();
   watched_ = false;
   UpdateSnapshot();
-  RefuseRequests();
+  requests_.Refuse(snapshot_);
 }
 
 }  // namespace planecast

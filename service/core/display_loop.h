@@ -2,19 +2,18 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
-#include <functional>
 #include <memory>
 #include <optional>
-#include <string>
+#include <utility>
 #include <vector>
 
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
+#include "service/core/announcer.h"
 #include "service/core/display_metrics.h"
 #include "service/core/display_options.h"
+#include "service/core/display_requests.h"
 #include "service/core/display_state.h"
 #include "service/core/rendition.h"
+#include "service/core/rendition_set.h"
 #include "service/core/viewer.h"
 #include "service/core/wake_signal.h"
 #include "vfio/plane_source.h"
@@ -23,23 +22,6 @@ namespace planecast {
 
 /// The encoder outlives its last viewer by this.
 inline constexpr int64_t kEncoderLingerNs = 5'000'000'000;
-/// Renditions of a display at a time, each with an encoder of its own.
-inline constexpr size_t kRenditionsMax = 3;
-/// A viewer that takes less than this part of what another one takes can't follow it: in the best
-/// rendition, where nobody is to notice the others, and in those below, whose viewers' links are
-/// all known from congestion only.
-inline constexpr double kFollowShareBest = 0.8;
-inline constexpr double kFollowShare = 0.5;
-/// Congestion is news for so long.
-inline constexpr int64_t kCongestionNewsNs = 1'000'000'000;
-/// A viewer has to do well for so long before it comes to a better rendition: at first, and twice
-/// as long each time that it can't stay there.
-inline constexpr int64_t kMoveUpWaitMinNs = 5'000'000'000;
-inline constexpr int64_t kMoveUpWaitMaxNs = 80'000'000'000;
-/// It stays there, if it does for so long.
-inline constexpr int64_t kMoveUpProvenNs = 20'000'000'000;
-/// No further rendition for so long after one whose encoder did not work.
-inline constexpr int64_t kSplitRetryNs = 30'000'000'000;
 /// While nobody streams but somebody watches the list: from one look to the next.
 inline constexpr int64_t kIdleLookIntervalNs = 2'000'000'000;
 /// From one look to the next while a passing error keeps somebody waiting.
@@ -51,44 +33,29 @@ inline constexpr int64_t kStateFreshNs = 1'000'000'000;
 /// Stats, stall checks.
 inline constexpr int64_t kTickNs = 1'000'000'000;
 
-/// A picture that somebody waits for.
-struct PictureRequest {
-  bool exclude_cursor = false;
-  int64_t deadline_ns = 0;
-  std::function<void(absl::StatusOr<Picture>)> done;
-};
-
-/// A mode that somebody asked for.
-struct ModeRequest {
-  uint32_t width_px = 0;
-  uint32_t height_px = 0;
-  std::function<void(absl::Status)> done;
-};
-
 /// The decisions of one display, without its thread. Never blocks but in the source and encoder.
 ///
 /// Bound to one thread, the display's; in tests the test's. The caller's loop: Step, then poll(2)
 /// wait_fds() and the wake signal until the time that Step gave.
 class DisplayLoop {
  public:
-  using SnapshotCallback = std::function<void(const DisplaySnapshot&)>;
+  using SnapshotCallback = DisplayRequests::SnapshotCallback;
 
   /// `identity` gives id, spec, configured; the rest of it is overwritten. `publish` is called with
   /// each snapshot that differs from the one before.
   DisplayLoop(DisplaySnapshot identity, std::unique_ptr<PlaneSource> source, DisplayOptions options,
               std::shared_ptr<WakeSignal> signal, SnapshotCallback publish);
-  ~DisplayLoop();
   DisplayLoop(const DisplayLoop&) = delete;
   DisplayLoop& operator=(const DisplayLoop&) = delete;
 
   // --- What others asked for. Taken up by the next Step.
-  void AddViewer(std::shared_ptr<Viewer> viewer);
-  void AddRefresh(SnapshotCallback done);
-  void AddPicture(PictureRequest request);
-  void AddMode(ModeRequest request);
+  void AddViewer(std::shared_ptr<Viewer> viewer) { renditions_.Add(std::move(viewer)); }
+  void AddRefresh(SnapshotCallback done) { requests_.AddRefresh(std::move(done)); }
+  void AddPicture(PictureRequest request) { requests_.AddPicture(std::move(request)); }
+  void AddMode(ModeRequest request) { requests_.AddMode(std::move(request)); }
   void SetStateWatched(bool watched);
   /// Says goodbye to all viewers.
-  void EndViewers(const Goodbye& goodbye);
+  void EndViewers(const Goodbye& goodbye) { announcer_.SayGoodbye(goodbye); }
 
   /// Does what is due and returns when to call again at the latest (INT64_MAX: only when woken).
   int64_t Step(int64_t now_ns);
@@ -106,49 +73,7 @@ class DisplayLoop {
   int64_t last_look_ns() const { return last_look_ns_.value_or(0); }
 
  private:
-  // What the steps do with viewers: display_viewers.cc.
   void SweepViewers(int64_t now_ns);
-  size_t ViewerCount() const;
-  void GreetNewViewers();
-  void Broadcast(void (Viewer::*offer)(StreamEventPtr), const StreamEventPtr& event);
-  /// Draws a cursor that is separate into the pictures if any viewer asked for that.
-  void ChooseCursorPath();
-  StreamEventPtr MakeStarted(const Rendition& rendition) const;
-  /// Begins all streams anew: the cursor takes another way.
-  void BroadcastStarted();
-  /// Tells the members of a rendition whose encoder is new, where they do not know already.
-  void TellNewEncoder(Rendition& rendition);
-  void TellStarted(Member& member, const StreamEventPtr& started, const Rendition& rendition);
-  void Tick(int64_t now_ns);
-  /// The part of a viewer's statistics that is the display's, since the viewer joined.
-  void FillCounts(const Member& member, StreamStats& stats) const;
-
-  // Who shares which rendition, and what each may take: display_renditions.cc.
-  void AssignRenditions(int64_t now_ns);
-  void DropEmptyRenditions();
-  /// Members that can't follow the others go to the next rendition.
-  void MoveDown(size_t index, int64_t now_ns);
-  /// Members that would do as well in the rendition before this one go there.
-  void MoveUp(size_t index, int64_t now_ns);
-  /// What the members of a rendition ask for, and what their links take, at most.
-  struct Best {
-    int64_t asked_bps = 0;
-    int asked_hz = 0;
-    int64_t link_bps = 0;
-    /// One of them gets all units.
-    bool does_well = false;
-  };
-  Best BestOf(const Rendition& rendition) const;
-  bool CanFollow(const Member& member, const Best& best, size_t index, int64_t now_ns) const;
-  bool CouldJoin(const Member& member, size_t index, const Best& best, int64_t now_ns) const;
-  void Move(size_t from, size_t member, size_t to, int64_t now_ns);
-  /// What a viewer said that it takes, and what its link takes at most.
-  int64_t AskedBps(const Member& member) const;
-  int64_t LinkBps(const Member& member) const;
-  int AskedHz(const Member& member) const;
-  void LimitRenditions(int64_t now_ns);
-
-  // With planes: display_loop.cc.
   bool VideoLookDue(int64_t now_ns, const PlaneSource::Events& events) const;
   bool RequestLookDue(int64_t now_ns) const;
   bool TransientRetryWanted() const;
@@ -158,25 +83,19 @@ class DisplayLoop {
   void HandleGone();
   void HandleCursor(const Cursor& cursor);
   void CheckCpuPath();
+  /// Draws a cursor that is separate into the pictures if any viewer asked for that.
+  void ChooseCursorPath();
+  void PrepareRenditions(int64_t now_ns);
+  void EncodeRenditions(bool new_frame, int64_t now_ns);
   void SetWatched(bool watched, int64_t now_ns);
   void ResolveState(int64_t now_ns);
   void UpdateSnapshot();
+  void AnswerRequests(int64_t now_ns);
   /// The guest's cursor is a plane of its own.
   bool cursor_separate() const { return source_ != nullptr && source_->info().cursor_separate; }
   CursorPath cursor_path() const;
+  DisplayNews News() const;
   int64_t NextStepNs(int64_t now_ns) const;
-
-  // With requests: display_requests.cc.
-  void ApplyModes(int64_t now_ns);
-  void AnswerRefreshes();
-  void AnswerPicture(int64_t now_ns);
-  absl::StatusOr<Picture> TakePicture(bool exclude_cursor) const;
-  absl::Status NoPictureError() const;
-  void RefuseRequests();
-
-  // With the renditions' encoders: display_renditions.cc.
-  void PrepareRenditions(int64_t now_ns);
-  void EncodeRenditions(bool new_frame, int64_t now_ns);
   const Frame* frame() const { return frame_.has_value() ? &*frame_ : nullptr; }
 
   const DisplayOptions options_;
@@ -185,17 +104,13 @@ class DisplayLoop {
   const SnapshotCallback publish_;
   const std::shared_ptr<DisplayMetrics> metrics_ = std::make_shared<DisplayMetrics>();
 
+  /// Before the frame, which it outlives: the memory may be the source's.
   std::unique_ptr<PlaneSource> source_;
   bool watched_ = false;
   bool state_watched_ = false;
   /// Look in the next step, whatever the pace: somebody just began to watch.
   bool look_wanted_ = true;
-
-  /// The best first; at least one. Those behind the first have members.
-  std::vector<std::unique_ptr<Rendition>> renditions_;
-  std::vector<SnapshotCallback> refreshes_;
-  std::deque<PictureRequest> pictures_;
-  std::vector<ModeRequest> modes_;
+  DisplayRequests requests_;
 
   /// What the plane says, and what the encoder says of a plane that has a frame.
   StateReport plane_state_;
@@ -212,14 +127,12 @@ class DisplayLoop {
   int64_t transient_retry_ns_ = 0;
 
   int64_t encoder_drop_ns_ = 0;
-  /// No further rendition before: the last one's encoder did not work.
-  int64_t split_min_ns_ = 0;
-  /// What the viewers were told last in a StreamStarted.
-  CursorPath told_cursor_path_ = CursorPath::kUnknown;
-
   int64_t next_tick_ns_ = 0;
   DisplaySnapshot snapshot_;
   DisplaySnapshot published_;
+  /// Behind what it refers to. Its encoders may hold the frame, so it lets go first.
+  RenditionSet renditions_;
+  Announcer announcer_;
 };
 
 }  // namespace planecast

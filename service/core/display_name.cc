@@ -16,6 +16,14 @@ bool IsIdCharacter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
 }
 
+bool IsLabelKeyCharacter(char c) {
+  return IsIdCharacter(c) || c == '_' || c == '.' || c == '/';
+}
+
+bool IsControlCharacter(char c) {
+  return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+}
+
 bool IsPrintable(char c) {
   return c > ' ' && c <= '~';
 }
@@ -41,6 +49,30 @@ absl::Status ValidateRequestId(std::string_view id) {
   if (length_ok && std::all_of(id.begin(), id.end(), IsPrintable)) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("request id ", Quote(id), " is malformed: use a UUID"));
+}
+
+absl::Status ValidateLabels(const std::map<std::string, std::string>& labels) {
+  if (labels.size() > kLabelsMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(labels.size(), " labels are too many: a display has at most ", kLabelsMax));
+  }
+  for (const auto& [key, value] : labels) {
+    const bool key_ok = !key.empty() && key.size() <= kLabelKeyMaxBytes &&
+                        std::all_of(key.begin(), key.end(), IsLabelKeyCharacter);
+    if (!key_ok) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "label ", Quote(key),
+          " is malformed: use 1 to 63 characters out of a-z, 0-9, '-', '_', '.' and '/'"));
+    }
+    const bool value_ok = value.size() <= kLabelValueMaxBytes &&
+                          std::none_of(value.begin(), value.end(), IsControlCharacter);
+    if (!value_ok) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the value of label ", key, " is malformed: use at most ",
+                       kLabelValueMaxBytes, " bytes without control characters"));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> DisplayIdFromName(std::string_view name) {

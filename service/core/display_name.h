@@ -1,6 +1,7 @@
 // Names of displays and ids of requests.
 #pragma once
 
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -20,6 +21,16 @@ absl::Status ValidateDisplayId(std::string_view id);
 
 /// OK if `id` has at most 64 printable ASCII characters; empty is fine.
 absl::Status ValidateRequestId(std::string_view id);
+
+/// Most labels of a display.
+inline constexpr size_t kLabelsMax = 32;
+inline constexpr size_t kLabelKeyMaxBytes = 63;
+inline constexpr size_t kLabelValueMaxBytes = 256;
+
+/// INVALID_ARGUMENT for too many labels, keys that are not 1 to 63 of `a-z`, `0-9`, `-`, `_`, `.`
+/// and
+/// `/`, and values of over 256 bytes or with control characters.
+absl::Status ValidateLabels(const std::map<std::string, std::string>& labels);
 
 /// The id in a resource name `displays/{display}`; INVALID_ARGUMENT for anything else.
 absl::StatusOr<std::string> DisplayIdFromName(std::string_view name);

@@ -1,4 +1,5 @@
-// What a display's steps do with requests that wait for an answer.
+#include "service/core/display_requests.h"
+
 #include <algorithm>
 #include <cstdint>
 #include <span>
@@ -6,7 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "service/core/display_loop.h"
+#include "encoder/pixels/pixels.h"
 
 namespace planecast {
 namespace {
@@ -25,53 +26,8 @@ std::vector<uint8_t> CopyUntorn(std::span<const uint8_t> bytes) {
   return copy;
 }
 
-}  // namespace
-
-void DisplayLoop::AddRefresh(SnapshotCallback done) {
-  refreshes_.push_back(std::move(done));
-}
-
-void DisplayLoop::AddPicture(PictureRequest request) {
-  pictures_.push_back(std::move(request));
-}
-
-void DisplayLoop::AddMode(ModeRequest request) {
-  modes_.push_back(std::move(request));
-}
-
-void DisplayLoop::ApplyModes(int64_t now_ns) {
-  for (ModeRequest& request : std::exchange(modes_, {})) {
-    request.done(source_ != nullptr
-                     ? source_->SetMode(request.width_px, request.height_px, now_ns)
-                     : absl::FailedPreconditionError("The device is gone; detach the display."));
-  }
-}
-
-void DisplayLoop::AnswerRefreshes() {
-  if (refreshes_.empty()) return;
-  const bool trying =
-      source_ != nullptr && transient_looks_ > 0 && transient_looks_ < kTransientRetriesMax;
-  if (trying) return;
-  for (const SnapshotCallback& done : std::exchange(refreshes_, {})) done(snapshot_);
-}
-
-void DisplayLoop::AnswerPicture(int64_t now_ns) {
-  if (pictures_.empty()) return;
-  PictureRequest& request = pictures_.front();
-  if (source_ != nullptr && transient_looks_ > 0) {
-    if (now_ns < request.deadline_ns) return;
-    request.done(absl::DeadlineExceededError(
-        "The device answered with passing errors only, as during a mode change; try again."));
-  } else if (frame_.has_value()) {
-    request.done(TakePicture(request.exclude_cursor));
-  } else {
-    request.done(NoPictureError());
-  }
-  pictures_.pop_front();
-}
-
-absl::StatusOr<Picture> DisplayLoop::TakePicture(bool exclude_cursor) const {
-  const PlaneBuffer& buffer = *frame_->buffer;
+absl::StatusOr<Picture> TakePicture(const Frame& frame, const Cursor* cursor) {
+  const PlaneBuffer& buffer = *frame.buffer;
   absl::StatusOr<CpuRead> read = buffer.ReadCpu();
   if (!read.ok()) {
     return absl::Status(read.status().code(),
@@ -85,27 +41,71 @@ absl::StatusOr<Picture> DisplayLoop::TakePicture(bool exclude_cursor) const {
   }
   Picture picture;
   picture.image = std::move(*image);
-  picture.capture_time_ns = frame_->capture_time_ns;
-  picture.cursor_drawn =
-      !exclude_cursor && cursor_separate() && cursor_.visible && cursor_.image != nullptr;
-  if (picture.cursor_drawn) BlendCursor(picture.image, cursor_);
+  picture.capture_time_ns = frame.capture_time_ns;
+  picture.cursor_drawn = cursor != nullptr && cursor->visible && cursor->image != nullptr;
+  if (picture.cursor_drawn) BlendCursor(picture.image, *cursor);
   return picture;
 }
 
-absl::Status DisplayLoop::NoPictureError() const {
-  const StateReport& state = snapshot_.state;
+absl::Status NoPictureError(const DisplaySnapshot& snapshot) {
+  const StateReport& state = snapshot.state;
   const std::string_view name = DisplayStateName(state.state);
-  return absl::FailedPreconditionError(absl::StrCat("display ", snapshot_.id, " has no picture (",
+  return absl::FailedPreconditionError(absl::StrCat("display ", snapshot.id, " has no picture (",
                                                     absl::string_view(name.data(), name.size()),
                                                     "): ", state.reason, " ", state.remedy));
 }
 
-void DisplayLoop::RefuseRequests() {
+}  // namespace
+
+void DisplayRequests::AddRefresh(SnapshotCallback done) {
+  refreshes_.push_back(std::move(done));
+}
+
+void DisplayRequests::AddPicture(PictureRequest request) {
+  pictures_.push_back(std::move(request));
+}
+
+void DisplayRequests::AddMode(ModeRequest request) {
+  modes_.push_back(std::move(request));
+}
+
+void DisplayRequests::ApplyModes(PlaneSource* source, int64_t now_ns) {
+  for (ModeRequest& request : std::exchange(modes_, {})) {
+    request.done(source != nullptr
+                     ? source->SetMode(request.width_px, request.height_px, now_ns)
+                     : absl::FailedPreconditionError("The device is gone; detach the display."));
+  }
+}
+
+void DisplayRequests::AnswerRefreshes(const DisplaySnapshot& snapshot) {
+  for (const SnapshotCallback& done : std::exchange(refreshes_, {})) done(snapshot);
+}
+
+void DisplayRequests::AnswerPicture(const Frame* frame, const Cursor* cursor,
+                                    const DisplaySnapshot& snapshot) {
+  if (pictures_.empty()) return;
+  PictureRequest& request = pictures_.front();
+  if (frame != nullptr) {
+    request.done(TakePicture(*frame, request.exclude_cursor ? nullptr : cursor));
+  } else {
+    request.done(NoPictureError(snapshot));
+  }
+  pictures_.pop_front();
+}
+
+void DisplayRequests::ExpirePicture(int64_t now_ns) {
+  if (pictures_.empty() || now_ns < pictures_.front().deadline_ns) return;
+  pictures_.front().done(absl::DeadlineExceededError(
+      "The device answered with passing errors only, as during a mode change; try again."));
+  pictures_.pop_front();
+}
+
+void DisplayRequests::Refuse(const DisplaySnapshot& snapshot) {
   const absl::Status stopping =
-      absl::UnavailableError(absl::StrCat("display ", snapshot_.id, " is being detached"));
+      absl::UnavailableError(absl::StrCat("display ", snapshot.id, " is being detached"));
   for (ModeRequest& request : std::exchange(modes_, {})) request.done(stopping);
   for (PictureRequest& request : std::exchange(pictures_, {})) request.done(stopping);
-  for (const SnapshotCallback& done : std::exchange(refreshes_, {})) done(snapshot_);
+  for (const SnapshotCallback& done : std::exchange(refreshes_, {})) done(snapshot);
 }
 
 }  // namespace planecast

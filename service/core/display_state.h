@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -112,6 +113,12 @@ enum class CursorPath { kUnknown, kSeparate, kInPicture };
 struct DisplaySnapshot {
   /// Without `displays/`.
   std::string id;
+  /// Tells it from an earlier or later display of the same id. The registry fills in this and what
+  /// its owner calls it.
+  std::string uid;
+  std::map<std::string, std::string> labels;
+  /// Counts changes of the labels.
+  uint64_t revision = 0;
   DisplaySpec spec;
   StateReport state;
   struct Plane {

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "service/core/display_name.h"
+#include "service/core/reason.h"
 #include "service/core/viewer_id.h"
 
 namespace planecast {
@@ -21,15 +22,29 @@ std::string Text(std::string_view text) {
 }
 
 absl::Status NotFound(std::string_view id) {
-  return absl::NotFoundError(absl::StrCat("no display ", Text(id), " is attached"));
+  return WithReason(absl::NotFoundError(absl::StrCat("no display ", Text(id), " is attached")),
+                    "DISPLAY_NOT_FOUND");
 }
 
 absl::Status Draining() {
-  return absl::UnavailableError("the server is shutting down");
+  return WithReason(absl::UnavailableError("the server is shutting down"), "DRAINING");
+}
+
+absl::Status Attaching(std::string_view id) {
+  return WithReason(absl::UnavailableError(
+                        absl::StrCat("display ", Text(id), " is still being attached: try again")),
+                    "DISPLAY_ATTACHING");
 }
 
 bool SameRequest(const AttachRequest& a, const AttachRequest& b) {
-  return a.display_id == b.display_id && a.spec == b.spec;
+  return a.display_id == b.display_id && a.spec == b.spec && a.labels == b.labels;
+}
+
+/// What the registry knows of a display beside what the display tells of itself.
+void CopyTags(const DisplaySnapshot& from, DisplaySnapshot& to) {
+  to.uid = from.uid;
+  to.labels = from.labels;
+  to.revision = from.revision;
 }
 
 template <typename Notifies>
@@ -66,7 +81,10 @@ Registry::~Registry() {
 absl::StatusOr<DisplaySnapshot> Registry::Attach(const AttachRequest& request) {
   absl::Status valid = ValidateDisplayId(request.display_id);
   valid.Update(ValidateRequestId(request.request_id));
+  valid.Update(ValidateLabels(request.labels));
   if (!valid.ok()) return valid;
+  absl::StatusOr<std::string> uid = MakeViewerId();
+  if (!uid.ok()) return uid.status();
   uint64_t generation = 0;
   Notifies notifies;
   {
@@ -85,6 +103,8 @@ absl::StatusOr<DisplaySnapshot> Registry::Attach(const AttachRequest& request) {
     entry.snapshot.id = request.display_id;
     entry.snapshot.spec = request.spec;
     entry.snapshot.configured = request.configured;
+    entry.snapshot.uid = *std::move(uid);
+    entry.snapshot.labels = request.labels;
     entry.snapshot.attach_time_ns = options_.display.clock->NowNs();
     entry.snapshot.state.since_ns = entry.snapshot.attach_time_ns;
     entry.snapshot.state.reason = "The device is being opened and probed.";
@@ -120,9 +140,10 @@ std::optional<absl::StatusOr<DisplaySnapshot>> Registry::AnswerTwin(
 absl::Status Registry::CheckRoomLocked(const AttachRequest& request) const {
   if (draining_) return Draining();
   if (entries_.contains(request.display_id)) {
-    return absl::AlreadyExistsError(
-        absl::StrCat("display ", request.display_id,
-                     " is attached already: detach it first, or choose another id"));
+    return WithReason(absl::AlreadyExistsError(absl::StrCat(
+                          "display ", request.display_id,
+                          " is attached already: detach it first, or choose another id")),
+                      "DISPLAY_EXISTS");
   }
   if (entries_.size() < static_cast<size_t>(options_.displays_max)) return absl::OkStatus();
   return absl::ResourceExhaustedError(
@@ -144,9 +165,13 @@ absl::StatusOr<DisplaySnapshot> Registry::AttachNew(const AttachRequest& request
     return installed;
   }
   auto first_look = std::make_shared<std::promise<DisplaySnapshot>>();
-  std::future<DisplaySnapshot> snapshot = first_look->get_future();
+  std::future<DisplaySnapshot> looked = first_look->get_future();
   display->Refresh([first_look](const DisplaySnapshot& fresh) { first_look->set_value(fresh); });
-  return snapshot.get();
+  DisplaySnapshot snapshot = looked.get();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto entry = entries_.find(request.display_id);
+  if (entry != entries_.end()) CopyTags(entry->second.snapshot, snapshot);
+  return snapshot;
 }
 
 absl::Status Registry::Install(const AttachRequest& request, uint64_t generation,
@@ -191,16 +216,14 @@ absl::Status Registry::Detach(std::string_view id) {
     display = entry->second.display;
     generation = entry->second.generation;
   }
-  if (display == nullptr) {
-    return absl::UnavailableError(
-        absl::StrCat("display ", Text(id), " is still being attached: try again"));
-  }
+  if (display == nullptr) return Attaching(id);
   display->Stop(Goodbye{Goodbye::Reason::kDetached, "The display was detached.", -1});
   RemoveEntry(id, generation);
   return absl::OkStatus();
 }
 
-absl::StatusOr<DisplayPage> Registry::List(int page_size, std::string_view page_token) const {
+absl::StatusOr<DisplayPage> Registry::List(int page_size, std::string_view page_token,
+                                           const DisplayFilter& visible) const {
   if (page_size < 0) {
     return absl::InvalidArgumentError("page_size is negative: use 0 for the default");
   }
@@ -217,13 +240,51 @@ absl::StatusOr<DisplayPage> Registry::List(int page_size, std::string_view page_
   const std::lock_guard<std::mutex> lock(mutex_);
   DisplayPage page;
   auto entry = page_token.empty() ? entries_.begin() : entries_.upper_bound(after);
-  for (; entry != entries_.end() && page.displays.size() < size; ++entry) {
+  for (; entry != entries_.end(); ++entry) {
+    if (visible != nullptr && !visible(entry->first)) continue;
+    if (page.displays.size() == size) {
+      page.next_page_token = Text(kPageTokenPrefix).append(page.displays.back().id);
+      break;
+    }
     page.displays.push_back(entry->second.snapshot);
   }
-  if (entry != entries_.end()) {
-    page.next_page_token = Text(kPageTokenPrefix).append(page.displays.back().id);
-  }
   return page;
+}
+
+std::optional<DisplaySnapshot> Registry::Last(std::string_view id) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto entry = entries_.find(id);
+  if (entry == entries_.end()) return std::nullopt;
+  return entry->second.snapshot;
+}
+
+absl::StatusOr<DisplaySnapshot> Registry::SetLabels(std::string_view id,
+                                                    std::map<std::string, std::string> labels,
+                                                    std::optional<EtagParts> expected) {
+  if (auto status = ValidateLabels(labels); !status.ok()) return status;
+  Notifies notifies;
+  DisplaySnapshot changed;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto entry = entries_.find(id);
+    if (entry == entries_.end()) return NotFound(id);
+    DisplaySnapshot& snapshot = entry->second.snapshot;
+    if (expected.has_value() &&
+        (expected->uid != snapshot.uid || expected->revision != snapshot.revision)) {
+      return WithReason(
+          absl::AbortedError(absl::StrCat("display ", Text(id),
+                                          " has changed since its etag was read: get it again")),
+          "ETAG_MISMATCH");
+    }
+    if (snapshot.labels != labels) {
+      snapshot.labels = std::move(labels);
+      ++snapshot.revision;
+      for (const auto& watch : watches_) notifies.push_back(watch->OnDisplay(snapshot));
+    }
+    changed = snapshot;
+  }
+  CallAll(notifies);
+  return changed;
 }
 
 std::vector<DisplayReading> Registry::ReadDisplays() const {
@@ -252,7 +313,10 @@ void Registry::Get(std::string_view id, std::function<void(absl::StatusOr<Displa
     done(std::move(answer));
     return;
   }
-  display->Refresh([done = std::move(done)](const DisplaySnapshot& fresh) { done(fresh); });
+  display->Refresh([done = std::move(done), tags = *std::move(answer)](DisplaySnapshot fresh) {
+    CopyTags(tags, fresh);
+    done(std::move(fresh));
+  });
 }
 
 void Registry::GetPicture(std::string_view id, bool exclude_cursor, int64_t deadline_ns,
@@ -360,12 +424,13 @@ void Registry::Drain(const Goodbye& goodbye) {
   CallAll(notifies);
 }
 
-void Registry::OnChange(uint64_t generation, const DisplaySnapshot& snapshot) {
+void Registry::OnChange(uint64_t generation, DisplaySnapshot snapshot) {
   Notifies notifies;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto entry = entries_.find(snapshot.id);
     if (entry == entries_.end() || entry->second.generation != generation) return;
+    CopyTags(entry->second.snapshot, snapshot);
     entry->second.snapshot = snapshot;
     for (const auto& watch : watches_) notifies.push_back(watch->OnDisplay(snapshot));
   }
@@ -393,8 +458,7 @@ absl::StatusOr<std::shared_ptr<Display>> Registry::FindDisplay(std::string_view 
   if (entry == entries_.end()) return NotFound(id);
   if (draining_) return Draining();
   if (entry->second.display != nullptr) return entry->second.display;
-  return absl::UnavailableError(
-      absl::StrCat("display ", Text(id), " is still being attached: try again"));
+  return Attaching(id);
 }
 
 }  // namespace planecast

@@ -50,6 +50,17 @@ struct AttachRequest {
   std::string request_id;
   /// It comes from the daemon's config.
   bool configured = false;
+  std::map<std::string, std::string> labels = {};
+};
+
+/// Says whether a display may be told of, by its id. Null: all. Called with the registry's lock
+/// held.
+using DisplayFilter = std::function<bool(std::string_view id)>;
+
+/// What a display's etag is made of.
+struct EtagParts {
+  std::string uid;
+  uint64_t revision = 0;
 };
 
 struct DisplayPage {
@@ -97,8 +108,19 @@ class Registry {
   /// while it is being attached.
   absl::Status Detach(std::string_view id);
 
-  /// Sorted by id. `page_size` 0 means 100; INVALID_ARGUMENT if negative or for a foreign token.
-  absl::StatusOr<DisplayPage> List(int page_size, std::string_view page_token) const;
+  /// Those that are visible, sorted by id. `page_size` 0 means 100; INVALID_ARGUMENT if negative or
+  /// for a foreign token.
+  absl::StatusOr<DisplayPage> List(int page_size, std::string_view page_token,
+                                   const DisplayFilter& visible = nullptr) const;
+
+  /// As the display told it last; nothing if there is none. Waits for nobody.
+  std::optional<DisplaySnapshot> Last(std::string_view id) const;
+
+  /// Replaces the labels. NOT_FOUND; INVALID_ARGUMENT as ValidateLabels; ABORTED if the display has
+  /// changed since `expected`.
+  absl::StatusOr<DisplaySnapshot> SetLabels(std::string_view id,
+                                            std::map<std::string, std::string> labels,
+                                            std::optional<EtagParts> expected);
 
   /// All displays, sorted by id. Waits for no display's thread and no device.
   std::vector<DisplayReading> ReadDisplays() const;
@@ -159,7 +181,7 @@ class Registry {
   absl::Status Install(const AttachRequest& request, uint64_t generation,
                        const std::shared_ptr<Display>& display);
   void FinishRequest(const AttachRequest& request, const absl::Status& status);
-  void OnChange(uint64_t generation, const DisplaySnapshot& snapshot);
+  void OnChange(uint64_t generation, DisplaySnapshot snapshot);
   void RemoveEntry(std::string_view id, uint64_t generation);
   absl::StatusOr<std::shared_ptr<Display>> FindDisplay(std::string_view id) const;
   void OnWatchClosed();

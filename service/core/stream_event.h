@@ -114,7 +114,15 @@ struct StreamStats {
 
 /// The stream ends; no event follows.
 struct Goodbye {
-  enum class Reason { kDraining, kDetached, kStalled, kDisplayFailed, kResumed };
+  enum class Reason {
+    kDraining,
+    kDetached,
+    kStalled,
+    kDisplayFailed,
+    kResumed,
+    kEvicted,
+    kRevoked,
+  };
   Reason reason = Reason::kDetached;
   /// One sentence for a person.
   std::string message;

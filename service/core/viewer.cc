@@ -192,6 +192,11 @@ absl::Status Viewer::SetLimits(const ViewerLimits& limits) {
   return absl::OkStatus();
 }
 
+ViewerLimits Viewer::limits() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return limits_;
+}
+
 void Viewer::Close() {
   Notify released;
   {

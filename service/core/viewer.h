@@ -130,6 +130,7 @@ class Viewer {
 
   /// INVALID_ARGUMENT as ValidateViewerLimits.
   absl::Status SetLimits(const ViewerLimits& limits);
+  ViewerLimits limits() const;
 
   /// The viewer is gone: nothing is queued any more and the display forgets it soon. Idempotent.
   void Close();

@@ -1,5 +1,6 @@
 #include "service/rpc/grpc_call.h"
 
+#include "service/core/reason.h"
 #include "service/rpc/grpc_queue.h"
 #include "service/rpc/status.h"
 
@@ -44,7 +45,44 @@ void GrpcCall::OnAccepted(bool ok) {
   accepted_ = true;
   accepted_ns_ = queue_.clock().NowNs();
   queue_.OnAccepted(*this);
+  auto caller = gate().Admit(grpc_context_, *rule_);
+  if (!caller.ok()) return End(caller.status());
+  caller_ = *std::move(caller);
+  admitted_ = rule_->scope != MethodScope::kDisplay;
   HandleAccepted();
+}
+
+GrpcGate& GrpcCall::gate() {
+  return queue_.gate();
+}
+
+absl::Status GrpcCall::AdmitRequest(const google::protobuf::Message& request) {
+  if (admitted_ || rule_->display_field.empty()) return absl::OkStatus();
+  std::vector<std::string> ids;
+  auto status = gate().CheckRequest(caller_, *rule_, request, &ids);
+  if (!status.ok()) return status;
+  if (!ids.empty()) audit_display_ = ids.front();
+  admitted_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status GrpcCall::AdmitDisplay(std::string_view display_id) {
+  audit_display_ = std::string(display_id);
+  auto status = gate().CheckDisplay(caller_, *rule_, rule_->permission, display_id);
+  admitted_ = status.ok();
+  return status;
+}
+
+void GrpcCall::AuditEnd() const {
+  if (!admitted_ || !rule_->event.has_value()) return;
+  AuditEntry entry = GrpcGate::EntryFor(caller_, *rule_, *rule_->event);
+  entry.display = audit_display_;
+  entry.success = end_->ok();
+  if (!end_->ok())
+    entry.reason =
+        ReasonOf(*end_).empty() ? absl::StatusCodeToString(end_->code()) : ReasonOf(*end_);
+  entry.duration_ns = queue_.clock().NowNs() - accepted_ns_;
+  queue_.gate().Audit(std::move(entry));
 }
 
 void GrpcCall::Read() {
@@ -54,7 +92,8 @@ void GrpcCall::Read() {
 }
 
 bool GrpcCall::CanWrite() const {
-  return !queue_.stopped() && !writing_ && !finishing_ && !cancelled_ && !end_.has_value();
+  return admitted_ && !queue_.stopped() && !writing_ && !finishing_ && !cancelled_ &&
+         !end_.has_value();
 }
 
 void GrpcCall::NoteWrite() {
@@ -79,6 +118,9 @@ void GrpcCall::End(const absl::Status& status) {
 void GrpcCall::FinishIfIdle() {
   const bool busy = writing_ || finishing_;
   if (queue_.stopped() || !end_.has_value() || busy || cancelled_) return;
+  // A method that forgot to ask the gate must not look like one that works.
+  if (end_->ok() && !admitted_) end_ = absl::InternalError("the call was not checked");
+  AuditEnd();
   finishing_ = true;
   busy_since_ns_ = queue_.clock().NowNs();
   ++pending_;
@@ -86,6 +128,10 @@ void GrpcCall::FinishIfIdle() {
 }
 
 void GrpcCall::Tick(int64_t now_ns) {
+  // Viewers' streams hear of their ticket's end at once, by their session.
+  if (accepted_ && !rule_->viewer_stream && !end_.has_value()) {
+    if (auto status = gate().CheckStill(caller_); !status.ok()) End(status);
+  }
   const bool busy = writing_ || finishing_;
   if (busy && !cancelled_ && now_ns - busy_since_ns_ > kWriteStuckMaxNs) grpc_context_.TryCancel();
 }

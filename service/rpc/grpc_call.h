@@ -6,13 +6,17 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
+#include "service/rpc/grpc_gate.h"
 #include "service/rpc/grpc_waker.h"
 
 namespace planecast {
 
 class GrpcQueue;
+class GrpcGate;
 
 /// A write or an end that the transport does not take for so long cancels the call. Longer than
 /// kViewerStallNs, so that a display notices first.
@@ -41,6 +45,8 @@ class GrpcCall {
   virtual void Tick(int64_t now_ns);
   /// Ends the call with this status as soon as no write is under way. The first status counts.
   void End(const absl::Status& status);
+  /// What its method needs; the queue sets it before Begin.
+  void SetRule(const MethodRule* rule) { rule_ = rule; }
 
  protected:
   enum class Op { kAccepted, kRead, kWritten, kFinished, kDone };
@@ -50,6 +56,17 @@ class GrpcCall {
   GrpcQueue& queue() { return queue_; }
   bool accepted() const { return accepted_; }
   int64_t accepted_ns() const { return accepted_ns_; }
+  /// From HandleAccepted on.
+  const Caller& caller() const { return caller_; }
+  const MethodRule& rule() const { return *rule_; }
+  GrpcGate& gate();
+
+  /// Whether the call may go on with this request, or on this display. A call whose method needs a
+  /// right on a display writes nothing and can't end well before one of these said OK.
+  absl::Status AdmitRequest(const google::protobuf::Message& request);
+  absl::Status AdmitDisplay(std::string_view display_id);
+  /// For the audit line.
+  void SetAuditDisplay(std::string display_id) { audit_display_ = std::move(display_id); }
   const std::optional<absl::Status>& end() const { return end_; }
 
   // What a kind of call is: each starts the operation with the tag of its name.
@@ -92,11 +109,17 @@ class GrpcCall {
   void OnAccepted(bool ok);
   void OnWritten(bool ok);
   void FinishIfIdle();
+  void AuditEnd() const;
 
   GrpcQueue& queue_;
   const uint64_t id_;
   grpc::ServerContext grpc_context_;
   std::array<Tag, 5> tags_;
+  const MethodRule* rule_ = nullptr;
+  Caller caller_;
+  /// The gate has said yes to all that the rule needs.
+  bool admitted_ = false;
+  std::string audit_display_;
   /// Operations that gRPC will still report.
   int pending_ = 0;
   bool accepted_ = false;

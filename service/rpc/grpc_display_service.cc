@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "encoder/pixels/pixels.h"
 #include "service/core/display_name.h"
+#include "service/core/reason.h"
 #include "service/rpc/grpc_watch_call.h"
 #include "service/rpc/proto_convert.h"
 #include "vfio/frame.h"
@@ -23,6 +24,10 @@ constexpr int kSnapshotWorkers = 2;
 /// Longest wait for a snapshot's picture, whatever the client's deadline.
 constexpr int64_t kSnapshotWaitMaxNs = 5'000'000'000;
 constexpr int kModeSizeMinPx = 64;
+/// gRPC clients take 4 MiB unless told otherwise; the rest is for the message around it.
+constexpr size_t kSnapshotSizeDefaultBytes = (4 << 20) - (16 << 10);
+constexpr int64_t kSnapshotSizeMinBytes = 16 << 10;
+constexpr int64_t kSnapshotSizeMaxBytes = 64 << 20;
 
 /// Runs `job` on a worker of `pool` and finishes the call with its status.
 template <class ExchangePtr>
@@ -45,16 +50,58 @@ absl::Status CheckModeSize(const v1::SetDisplayModeRequest& request) {
       kModeSizeMinPx, "x", kModeSizeMinPx, " to ", kPlaneWidthMaxPx, "x", kPlaneHeightMaxPx));
 }
 
-absl::Status FillSnapshot(const Picture& picture, const WallClock& wall,
-                          v1::GetSnapshotResponse& response) {
-  auto png = EncodePng(picture.image);
-  if (!png.ok()) return png.status();
-  response.mutable_png()->assign(png->begin(), png->end());
-  response.set_width_px(static_cast<int32_t>(picture.image.width_px));
-  response.set_height_px(static_cast<int32_t>(picture.image.height_px));
-  *response.mutable_capture_time() = wall.At(picture.capture_time_ns);
-  response.set_cursor_drawn(picture.cursor_drawn);
-  return absl::OkStatus();
+/// Scaling and compressing until it fits must end.
+constexpr int kShrinksMax = 6;
+
+absl::Status CheckSnapshot(const v1::GetSnapshotRequest& request) {
+  if (request.width_max_px() < 0) return absl::InvalidArgumentError("width_max_px is negative");
+  if (request.age_max_ms() < 0) return absl::InvalidArgumentError("age_max_ms is negative");
+  if (request.format() != v1::GetSnapshotRequest::FORMAT_UNSPECIFIED &&
+      request.format() != v1::GetSnapshotRequest::FORMAT_PNG) {
+    return absl::InvalidArgumentError("format: only PNG is built yet");
+  }
+  if (request.size_max_bytes() == 0 || (request.size_max_bytes() >= kSnapshotSizeMinBytes &&
+                                        request.size_max_bytes() <= kSnapshotSizeMaxBytes)) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat("size_max_bytes is out of range; use ",
+                                                 kSnapshotSizeMinBytes, " to ",
+                                                 kSnapshotSizeMaxBytes, ", or 0"));
+}
+
+/// A picture that can't be had: the display's state says why.
+absl::Status NoPicture(const absl::Status& status) {
+  return status.code() == absl::StatusCode::kFailedPrecondition ? WithReason(status, "NO_PICTURE")
+                                                                : status;
+}
+
+absl::Status FillSnapshot(const Picture& picture, const v1::GetSnapshotRequest& request,
+                          const WallClock& wall, v1::GetSnapshotResponse& response) {
+  const size_t size_max_bytes = request.size_max_bytes() == 0
+                                    ? kSnapshotSizeDefaultBytes
+                                    : static_cast<size_t>(request.size_max_bytes());
+  const uint32_t asked_px = static_cast<uint32_t>(request.width_max_px());
+  uint32_t width_px = picture.image.width_px;
+  if (asked_px > 0) width_px = std::min(width_px, asked_px);
+  for (int i = 0; i < kShrinksMax; ++i, width_px = std::max(width_px / 2, 1U)) {
+    const auto scaled = ScaleDown(picture.image, width_px);
+    const auto& image = scaled.has_value() ? *scaled : picture.image;
+    auto png = EncodePng(image);
+    if (!png.ok()) return png.status();
+    if (png->size() > size_max_bytes) continue;
+    response.mutable_image()->assign(png->begin(), png->end());
+    response.set_width_px(static_cast<int32_t>(image.width_px));
+    response.set_height_px(static_cast<int32_t>(image.height_px));
+    response.set_plane_width_px(static_cast<int32_t>(picture.image.width_px));
+    response.set_plane_height_px(static_cast<int32_t>(picture.image.height_px));
+    response.set_format(v1::GetSnapshotRequest::FORMAT_PNG);
+    *response.mutable_capture_time() = wall.At(picture.capture_time_ns);
+    response.set_cursor_drawn(picture.cursor_drawn);
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat("not even a small picture fits into ", size_max_bytes,
+                   " bytes: raise size_max_bytes, or lower width_max_px"));
 }
 
 }  // namespace
@@ -69,18 +116,20 @@ GrpcDisplayService::GrpcDisplayService(Registry& registry, const WallClock& wall
 void GrpcDisplayService::AddTo(grpc::ServerBuilder& builder, GrpcQueue& queue) {
   using Self = GrpcDisplayService;
   builder.RegisterService(this);
-  const auto add = [&](HandlerThread thread, auto request, auto handler) {
-    AddUnary(queue, thread, this, request,
+  const auto add = [&](const char* name, HandlerThread thread, auto request, auto handler) {
+    AddUnary(queue, absl::StrCat("planecast.v1.DisplayService.", name), thread, this, request,
              [this, handler](const auto& exchange) { (this->*handler)(exchange); });
   };
   // Each of a list's displays takes as long as a message to a viewer.
-  add(HandlerThread::kWorker, &Self::RequestListDisplays, &Self::List);
-  add(HandlerThread::kQueue, &Self::RequestGetDisplay, &Self::Get);
-  add(HandlerThread::kQueue, &Self::RequestAttachDisplay, &Self::Attach);
-  add(HandlerThread::kQueue, &Self::RequestDetachDisplay, &Self::Detach);
-  add(HandlerThread::kQueue, &Self::RequestSetDisplayMode, &Self::SetMode);
-  add(HandlerThread::kQueue, &Self::RequestGetSnapshot, &Self::Snapshot);
-  queue.Add([this](GrpcQueue& q, uint64_t id) {
+  add("ListDisplays", HandlerThread::kWorker, &Self::RequestListDisplays, &Self::List);
+  add("GetDisplay", HandlerThread::kQueue, &Self::RequestGetDisplay, &Self::Get);
+  add("AttachDisplay", HandlerThread::kQueue, &Self::RequestAttachDisplay, &Self::Attach);
+  add("UpdateDisplay", HandlerThread::kQueue, &Self::RequestUpdateDisplay, &Self::Update);
+  add("DetachDisplay", HandlerThread::kQueue, &Self::RequestDetachDisplay, &Self::Detach);
+  add("SetDisplayMode", HandlerThread::kQueue, &Self::RequestSetDisplayMode, &Self::SetMode);
+  add("GetSnapshot", HandlerThread::kQueue, &Self::RequestGetSnapshot, &Self::Snapshot);
+  tickets_ = &queue.gate().tickets();
+  queue.Add("planecast.v1.DisplayService.WatchDisplays", [this](GrpcQueue& q, uint64_t id) {
     return MakeWatchDisplaysCall(q, id, *this, registry_, wall_);
   });
 }
@@ -102,7 +151,9 @@ int64_t GrpcDisplayService::DeadlineNs(std::chrono::system_clock::time_point dea
 void GrpcDisplayService::List(
     const Exchange<v1::ListDisplaysRequest, v1::ListDisplaysResponse>& exchange) {
   const v1::ListDisplaysRequest& request = exchange->request();
-  auto page = registry_.List(request.page_size(), request.page_token());
+  auto page = registry_.List(request.page_size(), request.page_token(), [&](std::string_view id) {
+    return exchange->caller().rights.Allows(Permission::kList, id);
+  });
   if (!page.ok()) return exchange->Finish(page.status());
   for (const DisplaySnapshot& snapshot : page->displays) {
     *exchange->response().add_displays() = ToProto(snapshot, wall_);
@@ -129,7 +180,12 @@ void GrpcDisplayService::Attach(
   }
   auto spec = ToSpec(request.source());
   if (!spec.ok()) return exchange->Finish(spec.status());
-  AttachRequest attach{request.display_id(), *std::move(spec), request.request_id(), false};
+  exchange->set_audit_display(request.display_id());
+  AttachRequest attach{request.display_id(),
+                       *std::move(spec),
+                       request.request_id(),
+                       false,
+                       {request.labels().begin(), request.labels().end()}};
   FinishFromWorker(device_workers_, exchange, [this, exchange, attach = std::move(attach)] {
     auto snapshot = registry_.Attach(attach);
     if (!snapshot.ok()) {
@@ -142,13 +198,42 @@ void GrpcDisplayService::Attach(
   });
 }
 
+void GrpcDisplayService::Update(
+    const Exchange<v1::UpdateDisplayRequest, v1::UpdateDisplayResponse>& exchange) {
+  const v1::UpdateDisplayRequest& request = exchange->request();
+  auto id = DisplayIdFromName(request.display().name());
+  if (!id.ok()) return exchange->Finish(id.status());
+  for (const std::string& path : request.update_mask().paths()) {
+    if (path == "labels") continue;
+    return exchange->Finish(absl::InvalidArgumentError(
+        "update_mask: only labels can be changed; detach and attach to change anything else"));
+  }
+  if (request.update_mask().paths().empty()) {
+    return exchange->Finish(absl::InvalidArgumentError("update_mask is required: write labels"));
+  }
+  std::optional<EtagParts> expected;
+  if (!request.display().etag().empty()) {
+    auto etag = ParseEtag(request.display().etag());
+    if (!etag.ok()) return exchange->Finish(etag.status());
+    expected = *std::move(etag);
+  }
+  const auto& labels = request.display().labels();
+  auto changed = registry_.SetLabels(*id, {labels.begin(), labels.end()}, std::move(expected));
+  if (changed.ok()) *exchange->response().mutable_display() = ToProto(*changed, wall_);
+  exchange->Finish(changed.status());
+}
+
 void GrpcDisplayService::Detach(
     const Exchange<v1::DetachDisplayRequest, v1::DetachDisplayResponse>& exchange) {
   auto id = DisplayIdFromName(exchange->request().name());
   if (!id.ok()) return exchange->Finish(id.status());
   FinishFromWorker(device_workers_, exchange, [this, id = *std::move(id)] {
+    const auto display = registry_.Last(id);
     auto status = registry_.Detach(id);
-    if (status.ok()) log_.Info(id, "detached");
+    if (!status.ok()) return status;
+    // The next display with this id is somebody else's.
+    if (display.has_value()) tickets_->ForgetDisplay({id, display->uid});
+    log_.Info(id, "detached");
     return status;
   });
 }
@@ -168,17 +253,20 @@ void GrpcDisplayService::Snapshot(
     const Exchange<v1::GetSnapshotRequest, v1::GetSnapshotResponse>& exchange) {
   auto id = DisplayIdFromName(exchange->request().name());
   if (!id.ok()) return exchange->Finish(id.status());
+  if (auto status = CheckSnapshot(exchange->request()); !status.ok()) {
+    return exchange->Finish(status);
+  }
   auto counted = StartSnapshot();
   if (counted == nullptr) {
     return exchange->Finish(
         absl::ResourceExhaustedError("too many snapshots are being taken; try again in a moment"));
   }
   const auto compress = [this, exchange, counted](absl::StatusOr<Picture> picture) {
-    if (!picture.ok()) return exchange->Finish(picture.status());
+    if (!picture.ok()) return exchange->Finish(NoPicture(picture.status()));
     // Compressing takes longer than the display's thread may be kept from its frames.
     auto shared = std::make_shared<const Picture>(*std::move(picture));
     FinishFromWorker(snapshot_workers_, exchange, [this, exchange, shared, counted] {
-      return FillSnapshot(*shared, wall_, exchange->response());
+      return FillSnapshot(*shared, exchange->request(), wall_, exchange->response());
     });
   };
   registry_.GetPicture(*id, exchange->request().exclude_cursor(), DeadlineNs(exchange->deadline()),

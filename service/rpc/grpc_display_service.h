@@ -39,6 +39,7 @@ class GrpcDisplayService final : public v1::DisplayService::AsyncService {
   void List(const Exchange<v1::ListDisplaysRequest, v1::ListDisplaysResponse>& exchange);
   void Get(const Exchange<v1::GetDisplayRequest, v1::GetDisplayResponse>& exchange);
   void Attach(const Exchange<v1::AttachDisplayRequest, v1::AttachDisplayResponse>& exchange);
+  void Update(const Exchange<v1::UpdateDisplayRequest, v1::UpdateDisplayResponse>& exchange);
   void Detach(const Exchange<v1::DetachDisplayRequest, v1::DetachDisplayResponse>& exchange);
   void SetMode(const Exchange<v1::SetDisplayModeRequest, v1::SetDisplayModeResponse>& exchange);
   void Snapshot(const Exchange<v1::GetSnapshotRequest, v1::GetSnapshotResponse>& exchange);
@@ -50,6 +51,7 @@ class GrpcDisplayService final : public v1::DisplayService::AsyncService {
   Registry& registry_;
   const WallClock& wall_;
   const Logger& log_;
+  TicketStore* tickets_ = nullptr;
   std::atomic<int> snapshots_{0};
   /// Last, so that their jobs end before what they use. Compressing takes a core for a while: with
   /// workers of its own it does not keep devices from being attached and detached.

@@ -7,7 +7,6 @@
 #include <array>
 #include <utility>
 
-#include "planecast/v1/viewer_service.pb.h"
 #include "service/rpc/proto_convert.h"
 
 namespace planecast {
@@ -77,7 +76,7 @@ std::shared_ptr<const void> GrpcEventCodec::Encode(const StreamEvent& event) {
   return std::make_shared<const grpc::ByteBuffer>(UnitMessage(proto.access_unit(), unit->unit));
 }
 
-grpc::ByteBuffer GrpcEventCodec::Message(const StreamEvent& event, const std::string& viewer_id,
+grpc::ByteBuffer GrpcEventCodec::Message(const StreamEvent& event, const v1::StreamStarted& started,
                                          uint64_t sequence_offset) const {
   const auto* unit = std::get_if<UnitEvent>(&event.body);
   if (unit != nullptr && sequence_offset != 0) {
@@ -88,7 +87,7 @@ grpc::ByteBuffer GrpcEventCodec::Message(const StreamEvent& event, const std::st
   if (event.encoded != nullptr) return *static_cast<const grpc::ByteBuffer*>(event.encoded.get());
   v1::StreamEvent proto = ToProto(event, wall_);
   if (proto.has_started()) {
-    proto.mutable_started()->set_viewer_id(viewer_id);
+    proto.mutable_started()->MergeFrom(started);
     proto.mutable_started()->set_server_monotonic_time_ns(wall_.monotonic().NowNs());
     *proto.mutable_started()->mutable_server_time() = WallNow();
   }

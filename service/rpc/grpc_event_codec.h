@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "planecast/v1/viewer_service.pb.h"
 #include "service/core/stream_event.h"
 #include "service/rpc/wall_clock.h"
 
@@ -23,10 +24,11 @@ class GrpcEventCodec final : public EventCodec {
 
   std::shared_ptr<const void> Encode(const StreamEvent& event) override;
 
-  /// The message to write for `event` to the viewer with this id, whose sequences are ahead of the
-  /// units' own by `sequence_offset`: what Encode made, or for what differs by viewer, made now. A
-  /// unit's bytes are shared all the same.
-  grpc::ByteBuffer Message(const StreamEvent& event, const std::string& viewer_id,
+  /// The message to write for `event` to a viewer whose sequences are ahead of the units' own by
+  /// `sequence_offset`: what Encode made, or for what differs by viewer, made now. `started` is
+  /// what the viewer's StreamStarted says beside what all say. A unit's bytes are shared all the
+  /// same.
+  grpc::ByteBuffer Message(const StreamEvent& event, const v1::StreamStarted& started,
                            uint64_t sequence_offset = 0) const;
 
  private:

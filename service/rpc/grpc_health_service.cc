@@ -73,12 +73,13 @@ GrpcHealthService::GrpcHealthService(const std::vector<std::string>& services)
 void GrpcHealthService::AddTo(grpc::ServerBuilder& builder, GrpcQueue& queue) {
   builder.RegisterService(this);
   queue_ = &queue;
-  AddUnary(queue, HandlerThread::kQueue, this, &GrpcHealthService::RequestCheck,
-           [this](const auto& exchange) {
+  AddUnary(queue, "grpc.health.v1.Health.Check", HandlerThread::kQueue, this,
+           &GrpcHealthService::RequestCheck, [this](const auto& exchange) {
              exchange->Finish(Check(exchange->request().service(), exchange->response()));
            });
-  queue.Add(
-      [this](GrpcQueue& q, uint64_t id) { return std::make_unique<WatchCall>(q, id, *this); });
+  queue.Add("grpc.health.v1.Health.Watch", [this](GrpcQueue& q, uint64_t id) {
+    return std::make_unique<WatchCall>(q, id, *this);
+  });
 }
 
 void GrpcHealthService::StopServing() {

@@ -1,6 +1,7 @@
 #include "service/rpc/grpc_host_service.h"
 
 #include "service/rpc/grpc_unary.h"
+#include "service/rpc/status.h"
 #include "service/sources/host_probe.h"
 #include "vfio/frame.h"
 
@@ -51,15 +52,24 @@ void Fill(const RenderNode& node, v1::RenderNodeInfo& out) {
 
 void GrpcHostService::AddTo(grpc::ServerBuilder& builder, GrpcQueue& queue) {
   builder.RegisterService(this);
-  AddUnary(queue, HandlerThread::kWorker, this, &GrpcHostService::RequestGetHostInfo,
-           [this](const auto& exchange) {
-             FillInfo(exchange->response());
+  gate_ = &queue.gate();
+  AddUnary(queue, "planecast.v1.HostService.GetHostInfo", HandlerThread::kWorker, this,
+           &GrpcHostService::RequestGetHostInfo, [this](const auto& exchange) {
+             FillInfo(exchange->caller(), exchange->response());
              exchange->Finish(absl::OkStatus());
            });
+  AddUnary(queue, "planecast.v1.HostService.ReloadConfig", HandlerThread::kQueue, this,
+           &GrpcHostService::RequestReloadConfig,
+           [](const auto& exchange) { exchange->Finish(NotBuilt("reloading the config")); });
 }
 
-void GrpcHostService::FillInfo(v1::GetHostInfoResponse& response) const {
+void GrpcHostService::FillInfo(const Caller& caller, v1::GetHostInfoResponse& response) const {
   response.set_version(PLANECAST_VERSION);
+  response.set_principal(caller.principal.name);
+  if (caller.rights.AllowsEverywhere(Permission::kManage)) {
+    for (const std::string& door : options_.open_doors) response.add_open_doors(door);
+    if (gate_->audit_log() != nullptr) response.set_audit_problem(gate_->audit_log()->Problem());
+  }
   for (const WayToPlane& way : ProbeWaysToPlane(KernelSys(), options_.hand_over)) {
     v1::PlaneSourceInfo& source = *response.add_plane_sources();
     source.set_id(way.id);

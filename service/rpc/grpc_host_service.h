@@ -3,6 +3,7 @@
 
 #include <grpcpp/server_builder.h>
 
+#include <string>
 #include <vector>
 
 #include "encoder/encoder.h"
@@ -21,6 +22,8 @@ class GrpcHostService final : public v1::HostService::AsyncService {
     /// What the catalog's probe said at start: a probe encodes, so it is not for a request.
     std::vector<EncoderCapability> encoders;
     std::vector<RenderNode> render_nodes;
+    /// Ways in that need no credentials, one sentence each.
+    std::vector<std::string> open_doors;
   };
   explicit GrpcHostService(Options options) : options_(std::move(options)) {}
 
@@ -28,9 +31,10 @@ class GrpcHostService final : public v1::HostService::AsyncService {
   void AddTo(grpc::ServerBuilder& builder, GrpcQueue& queue);
 
  private:
-  void FillInfo(v1::GetHostInfoResponse& response) const;
+  void FillInfo(const Caller& caller, v1::GetHostInfoResponse& response) const;
 
   const Options options_;
+  const GrpcGate* gate_ = nullptr;
 };
 
 }  // namespace planecast

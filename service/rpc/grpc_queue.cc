@@ -16,7 +16,8 @@ constexpr size_t kJobsMax = 256;
 
 }  // namespace
 
-GrpcQueue::GrpcQueue(Clock& clock) : clock_(clock), wake_tag_(this), workers_(kWorkers, kJobsMax) {}
+GrpcQueue::GrpcQueue(Clock& clock, GrpcGate& gate)
+    : clock_(clock), gate_(gate), wake_tag_(this), workers_(kWorkers, kJobsMax) {}
 
 GrpcQueue::~GrpcQueue() {
   Stop();
@@ -27,8 +28,8 @@ void GrpcQueue::AddTo(grpc::ServerBuilder& builder) {
   waker_ = std::make_shared<GrpcWaker>(queue_.get(), &wake_tag_);
 }
 
-void GrpcQueue::Add(MakeCall make_call) {
-  kinds_.push_back(std::move(make_call));
+void GrpcQueue::Add(std::string_view method, MakeCall make_call) {
+  kinds_.push_back(std::make_unique<const Kind>(Kind{RuleOf(method), std::move(make_call)}));
 }
 
 void GrpcQueue::Serve() {
@@ -86,6 +87,7 @@ void GrpcQueue::Run() {
     const int64_t now_ns = clock_.NowNs();
     if (now_ns >= next_tick_ns) {
       next_tick_ns = now_ns + kTickIntervalNs;
+      gate_.tickets().Tick();
       for (const auto& [id, entry] : calls_) entry.call->Tick(now_ns);
     }
     for (const uint64_t id : std::exchange(ended_, {})) calls_.erase(id);
@@ -97,7 +99,8 @@ void GrpcQueue::Await(size_t kind) {
   if (stopped_) return;
   const uint64_t id = next_id_++;
   Entry& entry = calls_[id];
-  entry = {kind, kinds_[kind](*this, id)};
+  entry = {kind, kinds_[kind]->make_call(*this, id)};
+  entry.call->SetRule(&kinds_[kind]->rule);
   entry.call->Begin();
 }
 

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <string_view>
 #include <thread>
 #include <unordered_map>
 #include <vector>
@@ -33,15 +34,16 @@ class GrpcQueue {
   /// Makes a call of one kind, which is to wait for a client with the id.
   using MakeCall = std::function<std::unique_ptr<GrpcCall>(GrpcQueue& queue, uint64_t id)>;
 
-  /// `clock` must outlive the queue.
-  explicit GrpcQueue(Clock& clock);
+  /// Both must outlive the queue; `gate` judges every call.
+  GrpcQueue(Clock& clock, GrpcGate& gate);
   ~GrpcQueue();
   GrpcQueue(const GrpcQueue&) = delete;
   GrpcQueue& operator=(const GrpcQueue&) = delete;
 
   void AddTo(grpc::ServerBuilder& builder);
-  /// From Serve on, one call of this kind waits for a client at any time.
-  void Add(MakeCall make_call);
+  /// From Serve on, one call of this kind waits for a client at any time. `method` is its full
+  /// name, e.g. `planecast.v1.DisplayService.GetDisplay`, by which the gate knows what it needs.
+  void Add(std::string_view method, MakeCall make_call);
   void Serve();
   /// Before the server's shutdown, which waits for all calls: ends those that nothing else ends.
   /// Thread-safe.
@@ -58,6 +60,7 @@ class GrpcQueue {
 
   grpc::ServerCompletionQueue* queue() { return queue_.get(); }
   Clock& clock() { return clock_; }
+  GrpcGate& gate() { return gate_; }
   /// For what takes too long for this thread, and never waits for a device or a client.
   WorkerPool& workers() { return workers_; }
   /// The queue was shut down: no operation may be started any more.
@@ -76,6 +79,10 @@ class GrpcQueue {
    private:
     GrpcQueue* queue_;
   };
+  struct Kind {
+    MethodRule rule;
+    MakeCall make_call;
+  };
   struct Entry {
     size_t kind = 0;
     std::unique_ptr<GrpcCall> call;
@@ -87,6 +94,7 @@ class GrpcQueue {
   void RunPosted();
 
   Clock& clock_;
+  GrpcGate& gate_;
   WakeTag wake_tag_;
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   std::shared_ptr<GrpcWaker> waker_;
@@ -96,7 +104,7 @@ class GrpcQueue {
   std::vector<std::function<void()>> posted_;
 
   // The thread's own.
-  std::vector<MakeCall> kinds_;
+  std::vector<std::unique_ptr<const Kind>> kinds_;
   std::unordered_map<uint64_t, Entry> calls_;
   std::vector<uint64_t> ended_;
   uint64_t next_id_ = 1;

@@ -141,7 +141,8 @@ class GrpcReflectionService::Call final : public GrpcCall {
 
 void GrpcReflectionService::AddTo(grpc::ServerBuilder& builder, GrpcQueue& queue) {
   builder.RegisterService(this);
-  queue.Add([this](GrpcQueue& q, uint64_t id) { return std::make_unique<Call>(q, id, *this); });
+  queue.Add("grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo",
+            [this](GrpcQueue& q, uint64_t id) { return std::make_unique<Call>(q, id, *this); });
 }
 
 }  // namespace planecast

@@ -8,6 +8,8 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -25,8 +27,13 @@ class UnaryExchange {
       : waker_(std::move(waker)), call_(call) {}
 
   const Request& request() const { return request_; }
+  /// Who asks; the gate has let him.
+  const Caller& caller() const { return caller_; }
   /// The answerer's until Finish.
   Response& response() { return response_; }
+  /// The display that the audit line names, where no field of the request does. By the handler,
+  /// before it returns.
+  void set_audit_display(std::string id) { audit_display_ = std::move(id); }
   /// Of the client; the end of time if it set none.
   std::chrono::system_clock::time_point deadline() const { return deadline_; }
 
@@ -51,8 +58,10 @@ class UnaryExchange {
   const std::shared_ptr<GrpcWaker> waker_;
   const uint64_t call_;
   Request request_;
+  Caller caller_;
   Response response_;
   std::chrono::system_clock::time_point deadline_;
+  std::string audit_display_;
   std::mutex mutex_;
   std::optional<absl::Status> status_;
 };
@@ -73,12 +82,16 @@ struct UnaryMethod {
                                    grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void*);
   using Exchange = UnaryExchange<Request, Response>;
   using Handler = std::function<void(const std::shared_ptr<Exchange>&)>;
+  /// The display that a request is about, where no field of it says so.
+  using DisplayOf = std::function<absl::StatusOr<std::string>(const Request&)>;
 
   Service* service = nullptr;
   Accept accept = nullptr;
   HandlerThread thread = HandlerThread::kWorker;
   /// Sees to it that Finish is called, sooner or later.
   Handler handler;
+  /// Null unless the method's rule needs it.
+  DisplayOf display_of;
 };
 
 /// One call of a unary method.
@@ -113,8 +126,11 @@ class UnaryCall final : public GrpcCall {
 
   void HandleAccepted() override {
     exchange_->deadline_ = grpc_context().deadline();
+    if (auto status = Admit(); !status.ok()) return End(status);
+    exchange_->caller_ = caller();
     if (method_->thread == HandlerThread::kQueue) {
       method_->handler(exchange_);
+      if (!exchange_->audit_display_.empty()) SetAuditDisplay(exchange_->audit_display_);
       // Most have answered by now; the wake-up comes to nothing then.
       OnWake();
       return;
@@ -125,26 +141,35 @@ class UnaryCall final : public GrpcCall {
   }
 
  private:
+  absl::Status Admit() {
+    if (method_->display_of == nullptr) return AdmitRequest(exchange_->request_);
+    auto id = method_->display_of(exchange_->request_);
+    return id.ok() ? AdmitDisplay(*id) : id.status();
+  }
+
   const std::shared_ptr<const Method> method_;
   const std::shared_ptr<typename Method::Exchange> exchange_;
   grpc::ServerAsyncResponseWriter<Response> writer_;
 };
 
 /// Serves a method of `service` on `queue`; both outlive the queue's Stop. E.g.
-///   AddUnary(queue, HandlerThread::kWorker, &service, &Async::RequestGetDisplay, handler);
+///   AddUnary(queue, "planecast.v1.DisplayService.GetDisplay", HandlerThread::kWorker, &service,
+///            &Async::RequestGetDisplay, handler);
 template <class Service, class Base, class Request, class Response, class Handler>
-void AddUnary(GrpcQueue& queue, HandlerThread thread, Service* service,
+void AddUnary(GrpcQueue& queue, std::string_view name, HandlerThread thread, Service* service,
               void (Base::*accept)(grpc::ServerContext*, Request*,
                                    grpc::ServerAsyncResponseWriter<Response>*,
                                    grpc::CompletionQueue*, grpc::ServerCompletionQueue*, void*),
-              Handler handler) {
+              Handler handler,
+              typename UnaryMethod<Base, Request, Response>::DisplayOf display_of = nullptr) {
   using Method = UnaryMethod<Base, Request, Response>;
   auto method = std::make_shared<Method>();
   method->service = service;
   method->accept = accept;
   method->thread = thread;
   method->handler = std::move(handler);
-  queue.Add([method](GrpcQueue& q, uint64_t id) {
+  method->display_of = std::move(display_of);
+  queue.Add(name, [method](GrpcQueue& q, uint64_t id) {
     return std::make_unique<UnaryCall<Base, Request, Response>>(q, id, method);
   });
 }

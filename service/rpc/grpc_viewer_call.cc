@@ -68,27 +68,21 @@ class StreamCall final : public ViewerCall {
     switch (request.request_case()) {
       case v1::StreamDisplayRequest::kStart:
         return absl::InvalidArgumentError("start may be sent only once; open another stream");
-      case v1::StreamDisplayRequest::kAcknowledgement:
-        return Acknowledge(request.acknowledgement());
+      case v1::StreamDisplayRequest::kAcknowledgements:
+        return Acknowledge(request.acknowledgements().acknowledgements(), *viewer());
       case v1::StreamDisplayRequest::kKeyFrame:
         viewer()->RequestKeyFrame();
         return absl::OkStatus();
       case v1::StreamDisplayRequest::kLimits: {
-        auto limits = ToLimits(request.limits());
+        auto limits = ToLimits(request.limits(), viewer()->limits());
         return limits.ok() ? viewer()->SetLimits(*limits) : limits.status();
       }
+      case v1::StreamDisplayRequest::kInput:
       case v1::StreamDisplayRequest::REQUEST_NOT_SET:
         // A newer client may send what this server does not know.
         break;
     }
     return absl::OkStatus();
-  }
-
-  absl::Status Acknowledge(const v1::Acknowledgement& acknowledgement) {
-    if (auto status = CheckAcknowledgement(acknowledgement); !status.ok()) return status;
-    return viewer()->Acknowledge(
-        acknowledgement.sequence(),
-        {acknowledgement.decode_duration_ns(), acknowledgement.present_duration_ns()});
   }
 
   grpc::ServerAsyncReaderWriter<grpc::ByteBuffer, grpc::ByteBuffer> stream_;
@@ -146,26 +140,109 @@ void ViewerCall::HandleAccepted() {
   HandleOpened();
 }
 
+absl::Status ViewerCall::CheckStart(const std::string& display_id, bool cursor_in_picture) {
+  if (auto status = AdmitDisplay(display_id); !status.ok()) return status;
+  if (!cursor_in_picture || caller().rights.Allows(Permission::kControl, display_id)) {
+    return absl::OkStatus();
+  }
+  // It changes everybody's picture.
+  return gate().CheckDisplay(caller(), rule(), Permission::kRecord, display_id);
+}
+
 template <class Request>
 void ViewerCall::Join(const Request& request) {
   auto id = DisplayIdFromName(request.name());
   if (!id.ok()) return End(id.status());
-  auto limits = ToLimits(request.limits());
+  if (auto status = CheckStart(*id, request.cursor_in_picture()); !status.ok()) return End(status);
+  auto limits = ToLimits(request.limits(), {});
   if (!limits.ok()) return End(limits.status());
   ViewerOptions options;
   options.limits = *limits;
   options.acknowledges = request.acknowledges();
   options.resumed_id = request.resumed_viewer_id();
   options.cursor_in_picture = request.cursor_in_picture();
+  const auto display = context_.registry->Last(*id);
+  auto session = gate().BeginStream(caller(), rule(), options.resumed_id,
+                                    {*id, display.has_value() ? display->uid : std::string()});
+  if (!session.ok()) return End(session.status());
   auto joined = context_.registry->AddViewer(*id, options);
-  if (!joined.ok()) return End(joined.status());
+  if (!joined.ok()) {
+    session->Abandon();
+    return End(joined.status());
+  }
   viewer_ = joined->viewer;
   display_id_ = *std::move(id);
-  context_.log->Info(display_id_,
-                     absl::StrCat("viewer ", options.resumed_id.empty() ? "joined" : "resumed",
-                                  " from ", grpc_context().peer()));
+  StartSession(*std::move(session));
+  DescribeViewer(*joined);
+  context_.on_joined(*this);
+  AuditStart(!options.resumed_id.empty());
   viewer_->SetNotify([waker = queue().waker(), call = this->id()] { waker->Wake(call); });
   Pump();
+}
+
+void ViewerCall::StartSession(SessionHold session) {
+  session_ = std::move(session);
+  if (!session_) return;
+  // The session may end when this is gone, and on any thread.
+  session_.Start(viewer_->id(), [viewer = std::weak_ptr<Viewer>(viewer_),
+                                 codec = context_.codec](const std::string& why) {
+    if (const auto alive = viewer.lock()) {
+      alive->OfferGoodbye(MakeEvent(Goodbye{Goodbye::Reason::kRevoked, why, -1}, codec));
+    }
+  });
+}
+
+void ViewerCall::DescribeViewer(const JoinedViewer& joined) {
+  number_ = context_.next_number();
+  joined_ns_ = queue().clock().NowNs();
+  started_.set_viewer_id(joined.viewer->id());
+  started_.set_viewer_name(absl::StrCat(DisplayNameFromId(display_id_), "/viewers/", number_));
+  started_.set_display_uid(context_.registry->Last(display_id_).value_or(DisplaySnapshot()).uid);
+  started_.set_report_interval_ms(kReportIntervalMs);
+  const PermissionSet permissions = caller().rights.On(display_id_);
+  for (int i = 1; i <= kPermissionLast; ++i) {
+    if (permissions.Has(static_cast<Permission>(i))) {
+      started_.add_permissions(static_cast<v1::Permission>(i));
+    }
+  }
+  if (session_) *started_.mutable_session_end_time() = context_.wall->At(session_.ends_ns());
+}
+
+void ViewerCall::Describe(const WallClock& wall, v1::ViewerInfo& info) const {
+  info.set_name(name());
+  info.set_principal(caller().principal.name);
+  info.set_peer(caller().peer.address);
+  *info.mutable_start_time() = wall.At(joined_ns_);
+  info.mutable_permissions()->CopyFrom(started_.permissions());
+  if (caller().ticket.has_value()) info.set_ticket("tickets/" + caller().ticket->ticket_id);
+  info.set_acknowledges(viewer_->acknowledges());
+  info.set_sent_bytes(sent_bytes_);
+}
+
+void ViewerCall::Evict(const std::string& message) {
+  session_.EndForGood();
+  viewer_->OfferGoodbye(MakeEvent(Goodbye{Goodbye::Reason::kEvicted, message, -1}, context_.codec));
+}
+
+void ViewerCall::AuditStart(bool resumed) {
+  context_.log->Info(display_id_,
+                     absl::StrCat("viewer ", number_, resumed ? " resumed" : " joined", " from ",
+                                  caller().peer.address, " as ", caller().principal.name));
+  AuditEntry entry = GrpcGate::EntryFor(caller(), rule(), AuditEvent::kStreamStart);
+  entry.display = display_id_;
+  gate().Audit(std::move(entry));
+}
+
+void ViewerCall::AuditEndOfStream() {
+  std::string reason = "the client is gone";
+  if (end().has_value()) reason = end()->ok() ? "after the goodbye" : std::string(end()->message());
+  context_.log->Info(display_id_, absl::StrCat("viewer ", number_, " left: ", reason));
+  AuditEntry entry = GrpcGate::EntryFor(caller(), rule(), AuditEvent::kStreamEnd);
+  entry.display = display_id_;
+  entry.reason = std::move(reason);
+  entry.duration_ns = queue().clock().NowNs() - joined_ns_;
+  entry.bytes = sent_bytes_;
+  gate().Audit(std::move(entry));
 }
 
 void ViewerCall::Pump() {
@@ -174,11 +251,15 @@ void ViewerCall::Pump() {
   if (event == nullptr) return;
   last_write_ = std::holds_alternative<Goodbye>(event->body);
   NoteWrite();
-  StartWrite(context_.codec->Message(*event, viewer_->id(), viewer_->sequence_offset()));
+  const grpc::ByteBuffer message =
+      context_.codec->Message(*event, started_, viewer_->sequence_offset());
+  writing_bytes_ = static_cast<int64_t>(message.Length());
+  StartWrite(message);
 }
 
 void ViewerCall::HandleWritten(bool ok) {
   if (!ok) return;
+  sent_bytes_ += writing_bytes_;
   viewer_->OnWritten();
   if (last_write_) End(absl::OkStatus());
   Pump();
@@ -191,9 +272,7 @@ void ViewerCall::HandleEnding() {
 void ViewerCall::HandleDone() {
   if (viewer_ == nullptr) return;
   viewer_->Close();
-  std::string reason = "the client is gone";
-  if (end().has_value()) reason = end()->ok() ? "after the goodbye" : std::string(end()->message());
-  context_.log->Info(display_id_, absl::StrCat("viewer left: ", reason));
+  AuditEndOfStream();
 }
 
 void ViewerCall::Tick(int64_t now_ns) {
@@ -213,11 +292,20 @@ std::unique_ptr<GrpcCall> MakeWatchCall(GrpcQueue& queue, uint64_t id,
   return std::make_unique<WatchCall>(queue, id, context);
 }
 
-absl::Status CheckAcknowledgement(const v1::Acknowledgement& acknowledgement) {
-  if (acknowledgement.decode_duration_ns() >= 0 && acknowledgement.present_duration_ns() >= 0) {
-    return absl::OkStatus();
+absl::Status Acknowledge(const Acknowledgements& acknowledgements, Viewer& viewer) {
+  if (acknowledgements.size() > kAcknowledgementsMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("more than ", kAcknowledgementsMax, " acknowledgements in one message"));
   }
-  return absl::InvalidArgumentError("an acknowledgement's durations must not be negative");
+  for (const v1::Acknowledgement& one : acknowledgements) {
+    if (one.decode_duration_ns() < 0 || one.present_duration_ns() < 0) {
+      return absl::InvalidArgumentError("an acknowledgement's durations must not be negative");
+    }
+    auto status =
+        viewer.Acknowledge(one.sequence(), {one.decode_duration_ns(), one.present_duration_ns()});
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace planecast

@@ -18,9 +18,10 @@
 namespace planecast {
 
 /// Both streaming methods carry raw bytes, which all viewers share.
-using ViewerServiceBase =
-    v1::ViewerService::WithRawMethod_StreamDisplay<v1::ViewerService::WithRawMethod_WatchDisplay<
-        v1::ViewerService::WithAsyncMethod_ReportViewer<v1::ViewerService::Service>>>;
+using ViewerServiceBase = v1::ViewerService::WithRawMethod_StreamDisplay<
+    v1::ViewerService::WithRawMethod_WatchDisplay<v1::ViewerService::WithAsyncMethod_ReportViewer<
+        v1::ViewerService::WithAsyncMethod_ListViewers<
+            v1::ViewerService::WithAsyncMethod_EndViewer<v1::ViewerService::Service>>>>>;
 
 /// A client that opens a stream and does not say which display is sent away after this.
 inline constexpr int64_t kStartWaitMaxNs = 10'000'000'000;
@@ -29,13 +30,23 @@ inline constexpr int64_t kStartWaitMaxNs = 10'000'000'000;
 struct ViewerCallContext {
   ViewerServiceBase* service = nullptr;
   Registry* registry = nullptr;
-  const GrpcEventCodec* codec = nullptr;
+  GrpcEventCodec* codec = nullptr;
+  const WallClock* wall = nullptr;
   const Logger* log = nullptr;
   /// Tells the service of a stream. Returns the reason to turn it away at once, or OK.
   std::function<absl::Status(class ViewerCall&)> on_opened;
+  /// Tells it that the stream has its viewer.
+  std::function<void(class ViewerCall&)> on_joined;
   /// Tells it that the stream is gone.
   std::function<void(class ViewerCall&)> on_closed;
+  /// Numbers viewers, for their public names.
+  std::function<uint64_t()> next_number;
 };
+
+/// How long a viewer that reports by ReportViewer may save up acknowledgements.
+inline constexpr int kReportIntervalMs = 50;
+/// Acknowledgements in one message.
+inline constexpr int kAcknowledgementsMax = 64;
 
 /// One stream: accepted, joined, written to until the Goodbye or a cancellation.
 class ViewerCall : public GrpcCall {
@@ -48,9 +59,21 @@ class ViewerCall : public GrpcCall {
   void OnWake() override { Pump(); }
   void Tick(int64_t now_ns) override;
 
+  // --- For the service, on the queue's thread.
+
+  /// Null before the start.
+  Viewer* viewer() { return viewer_.get(); }
+  const std::string& display_id() const { return display_id_; }
+  uint64_t number() const { return number_; }
+  int64_t sent_bytes() const { return sent_bytes_; }
+  /// `displays/{display}/viewers/{number}`.
+  const std::string& name() const { return started_.viewer_name(); }
+  void Describe(const WallClock& wall, v1::ViewerInfo& info) const;
+  /// Sends it away with this goodbye; nothing is left of a ticket's session.
+  void Evict(const std::string& message);
+
  protected:
   const ViewerCallContext& context() const { return context_; }
-  Viewer* viewer() { return viewer_.get(); }
 
   virtual void StartWrite(const grpc::ByteBuffer& message) = 0;
   /// Reads the first message or takes the request.
@@ -66,6 +89,13 @@ class ViewerCall : public GrpcCall {
   void HandleDone() final;
 
  private:
+  /// Whether a start with these wishes may go on.
+  absl::Status CheckStart(const std::string& display_id, bool cursor_in_picture);
+  void StartSession(SessionHold session);
+  /// What StreamStarted says to this viewer alone.
+  void DescribeViewer(const JoinedViewer& joined);
+  void AuditStart(bool resumed);
+  void AuditEndOfStream();
   /// Writes the viewer's next event, if no write is under way.
   void Pump();
 
@@ -75,6 +105,14 @@ class ViewerCall : public GrpcCall {
   bool last_write_ = false;
   std::string display_id_;
   std::shared_ptr<Viewer> viewer_;
+  v1::StreamStarted started_;
+  uint64_t number_ = 0;
+  int64_t joined_ns_ = 0;
+  int64_t sent_bytes_ = 0;
+  /// The write under way.
+  int64_t writing_bytes_ = 0;
+  /// Last, so that it ends before what its end may call.
+  SessionHold session_;
 };
 
 /// Make the calls of the two methods.
@@ -83,7 +121,9 @@ std::unique_ptr<GrpcCall> MakeStreamCall(GrpcQueue& queue, uint64_t id,
 std::unique_ptr<GrpcCall> MakeWatchCall(GrpcQueue& queue, uint64_t id,
                                         const ViewerCallContext& context);
 
-/// INVALID_ARGUMENT for an acknowledgement with negative durations.
-absl::Status CheckAcknowledgement(const v1::Acknowledgement& acknowledgement);
+using Acknowledgements = google::protobuf::RepeatedPtrField<v1::Acknowledgement>;
+
+/// INVALID_ARGUMENT for too many acknowledgements, negative durations, and as Viewer::Acknowledge.
+absl::Status Acknowledge(const Acknowledgements& acknowledgements, Viewer& viewer);
 
 }  // namespace planecast

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <mutex>
 #include <set>
+#include <string>
+#include <unordered_map>
 
 #include "service/core/registry.h"
 #include "service/rpc/grpc_event_codec.h"
@@ -24,7 +26,8 @@ inline constexpr int kUnstartedStreamsMax = 256;
 class GrpcViewerService final : public ViewerServiceBase {
  public:
   /// All of them must outlive the service.
-  GrpcViewerService(Registry& registry, const GrpcEventCodec& codec, const Logger& log);
+  GrpcViewerService(Registry& registry, GrpcEventCodec& codec, const WallClock& wall,
+                    const Logger& log);
 
   /// The queue must be stopped before the service is destroyed.
   void AddTo(grpc::ServerBuilder& builder, GrpcQueue& queue);
@@ -39,14 +42,21 @@ class GrpcViewerService final : public ViewerServiceBase {
   absl::Status OnOpened(ViewerCall& call);
   void OnClosed(ViewerCall& call);
   void CountStreams();
-  absl::Status Report(const v1::ReportViewerRequest& request) const;
+  /// The stream of the viewer with this secret id, or null.
+  ViewerCall* FindCall(const std::string& viewer_id) const;
+  absl::Status Report(const v1::ReportViewerRequest& request, const Caller& caller) const;
+  absl::Status List(const v1::ListViewersRequest& request, v1::ListViewersResponse& response) const;
+  absl::Status EndOne(const v1::EndViewerRequest& request) const;
 
   Registry& registry_;
+  const WallClock& wall_;
   ViewerCallContext context_;
   GrpcQueue* queue_ = nullptr;
 
   // The queue's thread's own.
   std::set<ViewerCall*> streams_;
+  std::unordered_map<std::string, ViewerCall*> by_viewer_id_;
+  uint64_t next_number_ = 1;
   bool draining_ = false;
 
   std::mutex open_mutex_;

@@ -53,13 +53,22 @@ class WatchDisplaysCall final : public GrpcCall {
  private:
   void Pump() {
     if (!CanWrite() || watch_ == nullptr) return;
-    const std::optional<WatchEvent> event = watch_->Take();
+    std::optional<WatchEvent> event = watch_->Take();
+    // What the caller may not know of is read over.
+    while (event.has_value() && !Visible(*event)) event = watch_->Take();
     if (!event.has_value()) return;
     if (std::holds_alternative<WatchEnd>(*event)) {
       return End(absl::UnavailableError("the server is shutting down; watch again later"));
     }
     NoteWrite();
     writer_.Write(ToResponse(*event), TagOf(Op::kWritten));
+  }
+
+  bool Visible(const WatchEvent& event) const {
+    const auto* snapshot = std::get_if<DisplaySnapshot>(&event);
+    if (snapshot != nullptr) return caller().rights.Allows(Permission::kList, snapshot->id);
+    const auto* detached = std::get_if<DisplayDetached>(&event);
+    return detached == nullptr || caller().rights.Allows(Permission::kList, detached->id);
   }
 
   v1::WatchDisplaysResponse ToResponse(const WatchEvent& event) const {

@@ -1,11 +1,16 @@
 #include "service/rpc/proto_convert.h"
 
+#include <google/protobuf/util/time_util.h>
+
 #include <algorithm>
 #include <limits>
 #include <utility>
 #include <variant>
 
 #include "absl/status/status.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "service/config/source_check.h"
 #include "service/core/display_name.h"
 #include "vfio/frame.h"
@@ -109,6 +114,10 @@ v1::Goodbye::Reason ToProto(Goodbye::Reason reason) {
       return v1::Goodbye::REASON_RESUMED;
     case Goodbye::Reason::kDisplayFailed:
       return v1::Goodbye::REASON_DISPLAY_FAILED;
+    case Goodbye::Reason::kEvicted:
+      return v1::Goodbye::REASON_EVICTED;
+    case Goodbye::Reason::kRevoked:
+      return v1::Goodbye::REASON_REVOKED;
   }
   return v1::Goodbye::REASON_UNSPECIFIED;
 }
@@ -345,40 +354,55 @@ v1::Display ToProto(const DisplaySnapshot& snapshot, const WallClock& wall) {
   display.set_encoder_detail(snapshot.encoder_detail);
   if (snapshot.pixel_path.has_value()) display.set_pixel_path(ToProto(*snapshot.pixel_path));
   display.set_pixel_path_reason(snapshot.pixel_path_reason);
+  display.set_uid(snapshot.uid);
+  display.mutable_labels()->insert(snapshot.labels.begin(), snapshot.labels.end());
+  display.set_etag(absl::StrCat(snapshot.uid, "-", snapshot.revision));
   return display;
+}
+
+absl::StatusOr<EtagParts> ParseEtag(const std::string& etag) {
+  const std::pair<std::string, std::string> parts = absl::StrSplit(etag, absl::MaxSplits('-', 1));
+  EtagParts result{parts.first, 0};
+  if (absl::SimpleAtoi(parts.second, &result.revision)) return result;
+  return absl::InvalidArgumentError("etag is not one that a display had; leave it out or get it");
 }
 
 v1::StreamEvent ToProto(const StreamEvent& event, const WallClock& wall) {
   v1::StreamEvent out;
-  std::visit(Overloaded{
-                 [&](const StreamStarted& started) { Fill(started, *out.mutable_started()); },
-                 [&](const UnitEvent& unit) { Fill(unit, *out.mutable_access_unit()); },
-                 [&](const CursorShape& shape) { Fill(*shape.image, *out.mutable_cursor_shape()); },
-                 [&](const CursorMoved& moved) {
-                   out.mutable_cursor_moved()->set_x_px(moved.x_px);
-                   out.mutable_cursor_moved()->set_y_px(moved.y_px);
-                   out.mutable_cursor_moved()->set_visible(moved.visible);
-                 },
-                 [&](const StateChanged& changed) {
-                   v1::DisplayStateChanged& state = *out.mutable_state_changed();
-                   state.set_state(ToProto(changed.report.state));
-                   state.set_reason(changed.report.reason);
-                   state.set_remedy(changed.report.remedy);
-                   *state.mutable_start_time() = wall.At(changed.report.since_ns);
-                 },
-                 [&](const StreamStats& stats) { Fill(stats, *out.mutable_stats()); },
-                 [&](const Goodbye& goodbye) {
-                   out.mutable_goodbye()->set_reason(ToProto(goodbye.reason));
-                   out.mutable_goodbye()->set_message(goodbye.message);
-                   out.mutable_goodbye()->set_retry_after_ms(goodbye.retry_after_ms);
-                 },
-             },
-             event.body);
+  std::visit(
+      Overloaded{
+          [&](const StreamStarted& started) { Fill(started, *out.mutable_started()); },
+          [&](const UnitEvent& unit) { Fill(unit, *out.mutable_access_unit()); },
+          [&](const CursorShape& shape) { Fill(*shape.image, *out.mutable_cursor_shape()); },
+          [&](const CursorMoved& moved) {
+            out.mutable_cursor_moved()->set_x_px(moved.x_px);
+            out.mutable_cursor_moved()->set_y_px(moved.y_px);
+            out.mutable_cursor_moved()->set_visible(moved.visible);
+          },
+          [&](const StateChanged& changed) {
+            v1::DisplayStateChanged& state = *out.mutable_state_changed();
+            state.set_state(ToProto(changed.report.state));
+            state.set_reason(changed.report.reason);
+            state.set_remedy(changed.report.remedy);
+            *state.mutable_start_time() = wall.At(changed.report.since_ns);
+          },
+          [&](const StreamStats& stats) { Fill(stats, *out.mutable_stats()); },
+          [&](const Goodbye& goodbye) {
+            out.mutable_goodbye()->set_reason(ToProto(goodbye.reason));
+            out.mutable_goodbye()->set_message(goodbye.message);
+            if (goodbye.retry_after_ms < 0) return;
+            *out.mutable_goodbye()->mutable_retry_after() =
+                google::protobuf::util::TimeUtil::MillisecondsToDuration(goodbye.retry_after_ms);
+          },
+      },
+      event.body);
   return out;
 }
 
-absl::StatusOr<ViewerLimits> ToLimits(const v1::ViewerLimits& limits) {
-  const ViewerLimits result{limits.bitrate_max_bps(), limits.frame_rate_max_hz()};
+absl::StatusOr<ViewerLimits> ToLimits(const v1::ViewerLimits& limits, ViewerLimits before) {
+  ViewerLimits result = before;
+  if (limits.has_bitrate_max_bps()) result.bitrate_max_bps = limits.bitrate_max_bps();
+  if (limits.has_frame_rate_max_hz()) result.frame_rate_max_hz = limits.frame_rate_max_hz();
   if (auto status = ValidateViewerLimits(result); !status.ok()) return status;
   return result;
 }

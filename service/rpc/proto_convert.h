@@ -5,6 +5,7 @@
 #include "planecast/v1/display.pb.h"
 #include "planecast/v1/viewer_service.pb.h"
 #include "service/core/display_state.h"
+#include "service/core/registry.h"
 #include "service/core/stream_event.h"
 #include "service/core/viewer.h"
 #include "service/rpc/wall_clock.h"
@@ -22,7 +23,10 @@ v1::CursorPath ToProto(CursorPath path);
 /// Everything of an event but what a viewer or the moment adds to it; access units without `data`.
 v1::StreamEvent ToProto(const StreamEvent& event, const WallClock& wall);
 
-/// INVALID_ARGUMENT as ValidateViewerLimits.
-absl::StatusOr<ViewerLimits> ToLimits(const v1::ViewerLimits& limits);
+/// Limits that are absent stay as they were. INVALID_ARGUMENT as ValidateViewerLimits.
+absl::StatusOr<ViewerLimits> ToLimits(const v1::ViewerLimits& limits, ViewerLimits before);
+
+/// INVALID_ARGUMENT if no display had such an etag.
+absl::StatusOr<EtagParts> ParseEtag(const std::string& etag);
 
 }  // namespace planecast

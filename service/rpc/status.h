@@ -3,17 +3,19 @@
 
 #include <grpcpp/support/status.h>
 
-#include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 
 namespace planecast {
 
 /// The numeric codes of both are the same by design; the version of gRPC in use has no conversion.
-inline grpc::Status ToGrpc(const absl::Status& status) {
-  if (status.ok()) return grpc::Status::OK;
-  return {static_cast<grpc::StatusCode>(status.raw_code()), std::string(status.message())};
-}
+/// The status's reason (core/reason.h), or what its code means most often, goes into the details as
+/// errors.proto says.
+grpc::Status ToGrpc(const absl::Status& status);
+
+/// UNIMPLEMENTED for a method that is declared for later; `what` it would do.
+absl::Status NotBuilt(std::string_view what);
 
 static_assert(static_cast<int>(grpc::StatusCode::INVALID_ARGUMENT) ==
               static_cast<int>(absl::StatusCode::kInvalidArgument));

@@ -363,17 +363,6 @@ TEST_F(DisplayLoopTest, WithoutAPictureThePictureRequestSaysWhy) {
   EXPECT_NE(std::string(answer.message()).find("BLANKED"), std::string::npos);
 }
 
-TEST_F(DisplayLoopTest, APictureOfMemoryWithoutCpuPathSaysWhy) {
-  h_.source->look =
-      LookWithFrame(MakeBuffer(64, 64, absl::FailedPreconditionError("needs a GPU import")));
-  absl::Status answer;
-  h_.loop().AddPicture(
-      {false, kNever, [&](const absl::StatusOr<Picture>& p) { answer = p.status(); }});
-  h_.Step();
-  EXPECT_EQ(answer.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_NE(std::string(answer.message()).find("needs a GPU import"), std::string::npos);
-}
-
 TEST_F(DisplayLoopTest, APictureWaitsForPassingErrorsUntilItsDeadline) {
   h_.Step();
   h_.source->look = LookWithout(PlaneLook::Primary::kTransient);

@@ -1,4 +1,5 @@
-// Viewers that can't follow the others get another rendition.
+#include "service/core/rendition_set.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -13,12 +14,158 @@
 namespace planecast {
 namespace {
 
+using ::planecast::testing::EncoderScript;
 using ::planecast::testing::kMs;
 using ::planecast::testing::kSecond;
 using ::planecast::testing::LoopHarness;
+using ::planecast::testing::MakeBuffer;
+using ::planecast::testing::ScriptedEncoderFactory;
 using ::planecast::testing::TakeAll;
+using ::planecast::testing::UnitOfSize;
 
 constexpr int64_t kCapBps = 20'000'000;
+
+// --- Viewers and limits alone.
+
+class RenditionSetTest : public ::testing::Test {
+ protected:
+  DisplayOptions Options() {
+    DisplayOptions options;
+    options.clock = &clock_;
+    options.make_encoder = ScriptedEncoderFactory(encoder_, clock_);
+    options.rate.bitrate_max_bps = kCapBps;
+    return options;
+  }
+  std::shared_ptr<Viewer> Join(const ViewerOptions& options = {}) {
+    auto viewer = std::make_shared<Viewer>("viewer", options, signal_, metrics_, clock_);
+    set_.Add(viewer);
+    return viewer;
+  }
+  std::shared_ptr<Viewer> JoinWithLimits(const ViewerLimits& limits) {
+    return Join({.limits = limits});
+  }
+  void Step(int64_t after_ns = 0) {
+    clock_.Advance(after_ns);
+    set_.Sweep();
+    set_.Assign(clock_.NowNs());
+  }
+  Rendition& At(size_t index) { return **(set_.begin() + static_cast<std::ptrdiff_t>(index)); }
+  /// Its encoder makes pictures of this width, and its members know.
+  void Prepare(Rendition& rendition, uint32_t width_px) {
+    rendition.Prepare(Frame{MakeBuffer(width_px, 64), 0, 0}, clock_.NowNs());
+    for (Member& member : rendition.members()) {
+      member.greeted = true;
+      member.told = *rendition.description();
+    }
+  }
+
+  ManualClock clock_;
+  std::shared_ptr<EncoderScript> encoder_ = std::make_shared<EncoderScript>();
+  std::shared_ptr<WakeSignal> signal_ = std::make_shared<WakeSignal>();
+  std::shared_ptr<DisplayMetrics> metrics_ = std::make_shared<DisplayMetrics>();
+  const DisplayOptions options_ = Options();
+  const DisplaySpec spec_;
+  std::vector<const Rendition*> told_;
+  RenditionSet set_{options_, spec_, *metrics_,
+                    [this](Member&, const Rendition& to) { told_.push_back(&to); }};
+};
+
+TEST_F(RenditionSetTest, ThereIsOneWithoutViewersToo) {
+  Step();
+  EXPECT_EQ(set_.size(), 1u);
+  auto viewer = Join();
+  Step();
+  EXPECT_EQ(set_.ViewerCount(), 1u);
+  viewer->Close();
+  Step();
+  EXPECT_EQ(set_.ViewerCount(), 0u);
+  EXPECT_EQ(set_.size(), 1u);
+}
+
+TEST_F(RenditionSetTest, ALimitThatIsNearWhatTheOthersTakeIsKeptForAll) {
+  Join();
+  JoinWithLimits({17'000'000, 50});
+  Step();
+  EXPECT_EQ(set_.size(), 1u);
+  EXPECT_EQ(set_.best().rate().bitrate_max_bps, 17'000'000);
+}
+
+TEST_F(RenditionSetTest, WhoTakesMuchLessLeavesTheBestOneAlone) {
+  auto fast = Join();
+  auto modest = JoinWithLimits({1'000'000, 0});
+  Step();
+  ASSERT_EQ(set_.size(), 2u);
+  ASSERT_EQ(set_.ViewerCount(), 2u);
+  EXPECT_EQ(At(0).members().at(0).viewer, fast);
+  EXPECT_EQ(At(0).rate().bitrate_max_bps, kCapBps);
+  EXPECT_EQ(At(1).members().at(0).viewer, modest);
+  EXPECT_EQ(At(1).rate().bitrate_max_bps, 1'000'000);
+  EXPECT_EQ(metrics_->Value(Count::kMovesDown), 1u);
+}
+
+TEST_F(RenditionSetTest, EachStepDownLeavesTheNextOneToWhoTakesLessStill) {
+  Join();
+  JoinWithLimits({8'000'000, 0});
+  JoinWithLimits({2'000'000, 0});
+  JoinWithLimits({500'000, 0});
+  Step();
+  ASSERT_EQ(set_.size(), kRenditionsMax);
+  EXPECT_EQ(At(1).rate().bitrate_max_bps, 8'000'000);
+  EXPECT_EQ(At(2).members().size(), 2u);
+  EXPECT_EQ(At(2).rate().bitrate_max_bps, 500'000) << "the last one is for all that are left";
+}
+
+TEST_F(RenditionSetTest, TheBestOneGoesWithItsLastViewerIfThereIsAnother) {
+  auto fast = Join();
+  auto modest = JoinWithLimits({1'000'000, 0});
+  Step();
+  ASSERT_EQ(set_.size(), 2u);
+  const Rendition* const other = &At(1);
+  fast->Close();
+  set_.Sweep();
+  EXPECT_EQ(set_.size(), 1u);
+  EXPECT_EQ(&set_.best(), other);
+}
+
+TEST_F(RenditionSetTest, WhoMovesIsToldOnlyAStreamThatItDoesNotKnow) {
+  auto fast = Join();
+  for (const uint32_t best_width_px : {64, 128}) {
+    auto modest = JoinWithLimits({1'000'000, 0});
+    Step();
+    ASSERT_EQ(set_.size(), 2u);
+    told_.clear();
+    Prepare(At(0), best_width_px);
+    Prepare(At(1), 64);
+    modest->OfferUnit(UnitOfSize(1, /*key_frame=*/true), clock_.NowNs(), /*fresh=*/true);
+    TakeAll(*modest);
+    ASSERT_TRUE(modest->SetLimits({}).ok());
+    Step(kMoveUpWaitMinNs - 1);
+    ASSERT_EQ(set_.size(), 2u) << "it has to do well for long";
+    Step(1);
+    ASSERT_EQ(set_.size(), 1u);
+    if (best_width_px == 64) {
+      EXPECT_TRUE(told_.empty());
+    } else {
+      EXPECT_EQ(told_, std::vector<const Rendition*>{&set_.best()});
+    }
+    modest->Close();
+  }
+}
+
+TEST_F(RenditionSetTest, KnowsWhetherAnybodyWantsTheCursorInThePicture) {
+  Join();
+  ViewerOptions options{.limits = {1'000'000, 0}};
+  options.cursor_in_picture = true;
+  auto viewer = Join(options);
+  Step();
+  ASSERT_EQ(set_.size(), 2u);
+  EXPECT_TRUE(set_.AnyWantsCursorInPicture());
+  viewer->Close();
+  Step();
+  EXPECT_FALSE(set_.AnyWantsCursorInPicture());
+}
+
+// --- In a display, with links.
 
 class DisplayRenditionsTest : public ::testing::Test {
  protected:

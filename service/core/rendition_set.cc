@@ -1,8 +1,7 @@
-// Which viewers of a display share an encoding, and what each encoding may take.
+#include "service/core/rendition_set.h"
+
 #include <algorithm>
 #include <utility>
-
-#include "service/core/display_loop.h"
 
 namespace planecast {
 namespace {
@@ -32,20 +31,54 @@ bool DoesWell(const Member& member) {
 
 }  // namespace
 
-int64_t DisplayLoop::AskedBps(const Member& member) const {
+RenditionSet::RenditionSet(const DisplayOptions& options, const DisplaySpec& spec,
+                           DisplayMetrics& metrics, TellStarted tell_started)
+    : options_(options), spec_(spec), metrics_(metrics), tell_started_(std::move(tell_started)) {
+  renditions_.push_back(std::make_unique<Rendition>(options_, spec_, metrics_));
+}
+
+void RenditionSet::Add(std::shared_ptr<Viewer> viewer) {
+  Member member;
+  member.viewer = std::move(viewer);
+  member.baseline = metrics_.Values();
+  renditions_.front()->members().push_back(std::move(member));
+}
+
+void RenditionSet::Sweep() {
+  for (const auto& rendition : renditions_) {
+    for (Member& member : rendition->members()) member.wants = member.viewer->GetWants();
+    std::erase_if(rendition->members(), [](const Member& member) { return member.wants.ended; });
+  }
+  DropEmpty();
+}
+
+size_t RenditionSet::ViewerCount() const {
+  size_t count = 0;
+  for (const auto& rendition : renditions_) count += rendition->members().size();
+  return count;
+}
+
+bool RenditionSet::AnyWantsCursorInPicture() const {
+  return std::any_of(renditions_.begin(), renditions_.end(), [](const auto& rendition) {
+    return std::any_of(rendition->members().begin(), rendition->members().end(),
+                       [](const Member& member) { return member.viewer->cursor_in_picture(); });
+  });
+}
+
+int64_t RenditionSet::AskedBps(const Member& member) const {
   return std::max(Tighter(options_.rate.bitrate_max_bps, member.wants.limits.bitrate_max_bps),
                   std::min(options_.rate.bitrate_max_bps, kBitrateMinBps));
 }
 
-int64_t DisplayLoop::LinkBps(const Member& member) const {
+int64_t RenditionSet::LinkBps(const Member& member) const {
   return Tighter(AskedBps(member), member.wants.link_rate_max_bps);
 }
 
-int DisplayLoop::AskedHz(const Member& member) const {
+int RenditionSet::AskedHz(const Member& member) const {
   return Tighter(options_.frame_rate_max_hz, member.wants.limits.frame_rate_max_hz);
 }
 
-void DisplayLoop::DropEmptyRenditions() {
+void RenditionSet::DropEmpty() {
   // The first one outlives its last viewer, if it is the only one.
   for (size_t i = renditions_.size(); i-- > 0;) {
     if (!renditions_[i]->members().empty() || renditions_.size() == 1) continue;
@@ -53,20 +86,21 @@ void DisplayLoop::DropEmptyRenditions() {
   }
 }
 
-void DisplayLoop::AssignRenditions(int64_t now_ns) {
+void RenditionSet::Assign(int64_t now_ns) {
   for (size_t i = 1; i < renditions_.size(); ++i) {
     if (!renditions_[i]->problem().has_value()) continue;
     // Better a stream that suits nobody quite than none.
     split_min_ns_ = now_ns + kSplitRetryNs;
     while (!renditions_[i]->members().empty()) Move(i, 0, i - 1, now_ns);
   }
-  DropEmptyRenditions();
+  DropEmpty();
   for (size_t i = 0; i < renditions_.size() && i + 1 < kRenditionsMax; ++i) MoveDown(i, now_ns);
   for (size_t i = 1; i < renditions_.size(); ++i) MoveUp(i, now_ns);
-  DropEmptyRenditions();
+  DropEmpty();
+  Limit(now_ns);
 }
 
-DisplayLoop::Best DisplayLoop::BestOf(const Rendition& rendition) const {
+RenditionSet::Best RenditionSet::BestOf(const Rendition& rendition) const {
   Best best;
   for (const Member& member : rendition.members()) {
     best.asked_bps = std::max(best.asked_bps, AskedBps(member));
@@ -77,8 +111,8 @@ DisplayLoop::Best DisplayLoop::BestOf(const Rendition& rendition) const {
   return best;
 }
 
-bool DisplayLoop::CanFollow(const Member& member, const Best& best, size_t index,
-                            int64_t now_ns) const {
+bool RenditionSet::CanFollow(const Member& member, const Best& best, size_t index,
+                             int64_t now_ns) const {
   if (!Follows(AskedBps(member), best.asked_bps, index)) return false;
   if (!Follows(AskedHz(member), best.asked_hz, index)) return false;
   const Viewer::Wants& wants = member.wants;
@@ -91,7 +125,7 @@ bool DisplayLoop::CanFollow(const Member& member, const Best& best, size_t index
   return !congested || Follows(LinkBps(member), best.link_bps, index);
 }
 
-void DisplayLoop::MoveDown(size_t index, int64_t now_ns) {
+void RenditionSet::MoveDown(size_t index, int64_t now_ns) {
   const std::vector<Member>& members = renditions_[index]->members();
   if (members.size() < 2) return;
   if (index + 1 == renditions_.size() && now_ns < split_min_ns_) return;
@@ -99,9 +133,9 @@ void DisplayLoop::MoveDown(size_t index, int64_t now_ns) {
   for (size_t i = members.size(); i-- > 0;) {
     if (CanFollow(members[i], best, index, now_ns)) continue;
     if (index + 1 == renditions_.size()) {
-      renditions_.push_back(std::make_unique<Rendition>(options_, snapshot_.spec, *metrics_));
+      renditions_.push_back(std::make_unique<Rendition>(options_, spec_, metrics_));
     }
-    metrics_->Add(Count::kMovesDown);
+    metrics_.Add(Count::kMovesDown);
     Move(index, i, index + 1, now_ns);
     Member& moved = renditions_[index + 1]->members().back();
     const bool again = moved.moved_up_ns != 0 && now_ns - moved.moved_up_ns < kMoveUpProvenNs;
@@ -110,8 +144,8 @@ void DisplayLoop::MoveDown(size_t index, int64_t now_ns) {
   }
 }
 
-bool DisplayLoop::CouldJoin(const Member& member, size_t index, const Best& best,
-                            int64_t now_ns) const {
+bool RenditionSet::CouldJoin(const Member& member, size_t index, const Best& best,
+                             int64_t now_ns) const {
   const Viewer::Wants& wants = member.wants;
   if (!DoesWell(member) || !wants.ready) return false;
   const int64_t since_ns = std::max(member.moved_ns, wants.link_congested_ns);
@@ -125,18 +159,18 @@ bool DisplayLoop::CouldJoin(const Member& member, size_t index, const Best& best
          Follows(link_bps, rendition.busy_bps(), 0);
 }
 
-void DisplayLoop::MoveUp(size_t index, int64_t now_ns) {
+void RenditionSet::MoveUp(size_t index, int64_t now_ns) {
   const std::vector<Member>& members = renditions_[index]->members();
   const Best best = BestOf(*renditions_[index - 1]);
   for (size_t i = members.size(); i-- > 0;) {
     if (!CouldJoin(members[i], index - 1, best, now_ns)) continue;
-    metrics_->Add(Count::kMovesUp);
+    metrics_.Add(Count::kMovesUp);
     Move(index, i, index - 1, now_ns);
     renditions_[index - 1]->members().back().moved_up_ns = now_ns;
   }
 }
 
-void DisplayLoop::Move(size_t from, size_t member, size_t to, int64_t now_ns) {
+void RenditionSet::Move(size_t from, size_t member, size_t to, int64_t now_ns) {
   std::vector<Member>& old_members = renditions_[from]->members();
   Member moved = std::move(old_members[member]);
   old_members.erase(old_members.begin() + static_cast<std::ptrdiff_t>(member));
@@ -146,12 +180,12 @@ void DisplayLoop::Move(size_t from, size_t member, size_t to, int64_t now_ns) {
   Rendition& target = *renditions_[to];
   const StreamDescription* description = target.description();
   if (moved.greeted && description != nullptr && moved.told != *description) {
-    TellStarted(moved, MakeStarted(target), target);
+    tell_started_(moved, target);
   }
   target.members().push_back(std::move(moved));
 }
 
-void DisplayLoop::LimitRenditions(int64_t now_ns) {
+void RenditionSet::Limit(int64_t now_ns) {
   for (size_t i = 0; i < renditions_.size(); ++i) {
     Rendition& rendition = *renditions_[i];
     const int64_t best_bps = BestOf(rendition).link_bps;
@@ -181,38 +215,6 @@ void DisplayLoop::LimitRenditions(int64_t now_ns) {
     }
     rendition.SetLimits(rate, frame_rate_hz, narrow, now_ns);
   }
-}
-
-void DisplayLoop::PrepareRenditions(int64_t now_ns) {
-  for (const auto& rendition : renditions_) {
-    // A further encoder is made when it is needed, not while its viewers catch up.
-    const bool further = rendition != renditions_.front();
-    if (further && !rendition->has_encoder() && !rendition->AnyViewerReady()) continue;
-    const Rendition::Readiness readiness = rendition->Prepare(*frame_, now_ns);
-    if (readiness == Rendition::Readiness::kNewEncoder) TellNewEncoder(*rendition);
-  }
-  if (renditions_.front()->problem().has_value()) encode_state_ = renditions_.front()->problem();
-}
-
-void DisplayLoop::EncodeRenditions(bool new_frame, int64_t now_ns) {
-  bool encoded = false;
-  bool changed = false;
-  for (const auto& rendition : renditions_) {
-    const std::optional<bool> result = rendition->MaybeEncode(*frame_, new_frame, now_ns);
-    if (!result.has_value()) continue;
-    encoded = true;
-    changed = changed || *result;
-    if (rendition != renditions_.front()) continue;
-    encode_state_.reset();
-    if (!rendition->coded()) continue;
-    snapshot_.encoder = rendition->encoder_name();
-    snapshot_.encoder_hardware = rendition->encoder().hardware;
-    snapshot_.encoder_detail = rendition->encoder().detail;
-    snapshot_.pixel_path = rendition->pixel_path();
-    snapshot_.pixel_path_reason = rendition->pixel_path_reason();
-  }
-  if (encoded) source_->ReportContent(changed, now_ns);
-  if (renditions_.front()->problem().has_value()) encode_state_ = renditions_.front()->problem();
 }
 
 }  // namespace planecast
