@@ -1,6 +1,5 @@
 #include "service/config/config.h"
 
-#include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/text_format.h>
 #include <sys/un.h>
 
@@ -11,10 +10,10 @@
 #include <optional>
 #include <set>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "service/config/access_check.h"
+#include "service/config/mistakes.h"
 #include "service/config/source_check.h"
 #include "service/sockets/host_port.h"
 
@@ -27,13 +26,10 @@ using config::v1::LimitsConfig;
 using config::v1::Listener;
 using config::v1::ServerConfig;
 using config::v1::TlsConfig;
-using google::protobuf::Message;
 using google::protobuf::TextFormat;
 
 constexpr size_t kSocketPathMaxBytes = sizeof(sockaddr_un{}.sun_path) - 1;
 constexpr int kListenersMax = 64;
-/// More mistakes than this are not listed.
-constexpr size_t kMistakesMax = 20;
 /// A config nests five deep; a hostile one may nest until the stack ends.
 constexpr int kNestingMax = 16;
 
@@ -48,74 +44,6 @@ constexpr int kDisplaysMax = 1000;
 constexpr int kDisplaysDefault = 64;
 constexpr int kViewersMax = 10'000;
 constexpr int kViewersDefault = 256;
-
-/// Mistakes, each with its place in the file.
-class Mistakes : public google::protobuf::io::ErrorCollector {
- public:
-  explicit Mistakes(std::string_view file_name) : file_name_(file_name) {}
-
-  /// `line` and `column` count from 0; -1 means unknown.
-  void AddError(int line, int column, const std::string& message) override {
-    if (lines_.size() >= kMistakesMax) return;
-    if (line < 0) {
-      lines_.push_back(absl::StrCat(file_name_, ": ", message));
-    } else {
-      lines_.push_back(absl::StrCat(file_name_, ":", line + 1, ":", column + 1, ": ", message));
-    }
-  }
-
-  absl::Status status() const {
-    if (lines_.empty()) return absl::OkStatus();
-    return absl::InvalidArgumentError(absl::StrJoin(lines_, "\n"));
-  }
-
- private:
-  std::string file_name_;
-  std::vector<std::string> lines_;
-};
-
-/// A message in the file: knows its path and its place for errors.
-class Node {
- public:
-  Node(Mistakes& mistakes, const Message& message, TextFormat::ParseInfoTree* tree,
-       std::string path = "")
-      : mistakes_(mistakes), message_(message), tree_(tree), path_(std::move(path)) {}
-
-  Node Child(const char* field, const Message& message, int index = -1) const {
-    const auto* descriptor = Field(field);
-    TextFormat::ParseInfoTree* tree =
-        tree_ == nullptr ? nullptr : tree_->GetTreeForNested(descriptor, index);
-    return {mistakes_, message, tree, absl::StrCat(PathOf(field, index), ".")};
-  }
-
-  void Add(const char* field, absl::string_view problem, int index = -1) const {
-    TextFormat::ParseLocation place;
-    const auto* descriptor = Field(field);
-    // A complaint about a repeated field as a whole stands at its first element.
-    const int place_index = descriptor->is_repeated() ? std::max(index, 0) : -1;
-    if (tree_ != nullptr) place = tree_->GetLocation(descriptor, place_index);
-    mistakes_.AddError(place.line, place.column, absl::StrCat(PathOf(field, index), ": ", problem));
-  }
-
-  void CheckRange(const char* field, int64_t value, int64_t min, int64_t max) const {
-    if (value >= min && value <= max) return;
-    Add(field, absl::StrCat(value, " is out of range; use ", min, " to ", max));
-  }
-
- private:
-  const google::protobuf::FieldDescriptor* Field(const char* field) const {
-    return message_.GetDescriptor()->FindFieldByName(field);
-  }
-  std::string PathOf(const char* field, int index) const {
-    if (index < 0) return absl::StrCat(path_, field);
-    return absl::StrCat(path_, field, "[", index, "]");
-  }
-
-  Mistakes& mistakes_;
-  const Message& message_;
-  TextFormat::ParseInfoTree* tree_;
-  std::string path_;
-};
 
 void AddSocketPath(const Node& node, const char* field, const std::string& path) {
   if (path.empty()) return;
@@ -132,6 +60,13 @@ void AddMetricsAddress(const Node& node, const std::string& address) {
 void CheckTls(const Node& node, const TlsConfig& tls) {
   if (tls.certificate_path().empty()) node.Add("certificate_path", "is required for TLS");
   if (tls.private_key_path().empty()) node.Add("private_key_path", "is required for TLS");
+  if (!TlsConfig::ClientCertificate_IsValid(tls.client_certificate())) {
+    node.Add("client_certificate",
+             "is unknown; use CLIENT_CERTIFICATE_REQUIRED or CLIENT_CERTIFICATE_OPTIONAL");
+  } else if (tls.client_certificate() != TlsConfig::CLIENT_CERTIFICATE_UNSPECIFIED &&
+             tls.client_ca_path().empty()) {
+    node.Add("client_certificate", "needs client_ca_path: the CA that signed the certificates");
+  }
 }
 
 void CheckListener(const Node& node, const Listener& listener) {
@@ -182,12 +117,28 @@ void CheckEncoder(const Node& node, const EncoderConfig& encoder) {
   node.CheckRange("threads", encoder.threads(), 1, kThreadsMax);
 }
 
-void Check(const Node& node, const ServerConfig& config) {
+void CheckSockets(const Node& node, const ServerConfig& config) {
   AddSocketPath(node, "socket_path", config.socket_path());
   AddSocketPath(node, "hand_over_socket_path", config.hand_over_socket_path());
   if (config.socket_path() == config.hand_over_socket_path()) {
     node.Add("hand_over_socket_path", "must differ from socket_path");
   }
+  const std::string& viewers = config.viewer_socket_path();
+  if (auto status = CheckViewerSocketPath(viewers); !status.ok()) {
+    node.Add("viewer_socket_path", status.message());
+  } else if (viewers == config.socket_path()) {
+    node.Add("viewer_socket_path", "must differ from socket_path");
+  } else if (viewers == config.hand_over_socket_path()) {
+    node.Add("viewer_socket_path", "must differ from hand_over_socket_path");
+  }
+  if (config.socket_group().empty()) return;
+  if (auto status = CheckGroupName(config.socket_group()); !status.ok()) {
+    node.Add("socket_group", status.message());
+  }
+}
+
+void Check(const Node& node, const ServerConfig& config) {
+  CheckSockets(node, config);
   AddMetricsAddress(node, config.metrics_address());
   if (config.listeners_size() > kListenersMax) {
     node.Add("listeners", absl::StrCat("more than ", kListenersMax));
@@ -195,6 +146,11 @@ void Check(const Node& node, const ServerConfig& config) {
   }
   for (int i = 0; i < config.listeners_size(); ++i) {
     CheckListener(node.Child("listeners", config.listeners(i), i), config.listeners(i));
+  }
+  CheckAccess(node, config);
+  const std::string& audit_path = config.audit().file_path();
+  if (!audit_path.empty() && audit_path[0] != '/') {
+    node.Child("audit", config.audit()).Add("file_path", "is no absolute path");
   }
   const LimitsConfig& limits = config.limits();
   const Node limits_node = node.Child("limits", limits);
@@ -205,8 +161,29 @@ void Check(const Node& node, const ServerConfig& config) {
   CheckDisplays(node, config);
 }
 
+/// `none` where the default can't be: a config that names no such socket is not wrong because of
+/// it.
+std::string DefaultViewerSocketPath(const ServerConfig& config) {
+  const std::string& beside = config.socket_path();
+  const std::string path =
+      absl::StrCat(beside.substr(0, beside.rfind('/') + 1), std::string(kViewerSocketName));
+  const bool fits =
+      CheckSocketPath(path).ok() && path != beside && path != config.hand_over_socket_path();
+  return fits ? path : std::string(kNoViewerSocket);
+}
+
 void FillDefaults(ServerConfig& config) {
   if (config.socket_path().empty()) config.set_socket_path(std::string(kDefaultSocketPath));
+  if (config.viewer_socket_path().empty()) {
+    config.set_viewer_socket_path(DefaultViewerSocketPath(config));
+  }
+  for (Listener& listener : *config.mutable_listeners()) {
+    if (listener.tls().client_ca_path().empty()) continue;
+    TlsConfig& tls = *listener.mutable_tls();
+    if (tls.client_certificate() == TlsConfig::CLIENT_CERTIFICATE_UNSPECIFIED) {
+      tls.set_client_certificate(TlsConfig::CLIENT_CERTIFICATE_REQUIRED);
+    }
+  }
   EncoderConfig& encoder = *config.mutable_encoder();
   if (encoder.id().empty()) encoder.set_id("auto");
   if (encoder.profile().empty()) encoder.set_profile("constrained-baseline");
@@ -239,8 +216,41 @@ std::optional<TlsConfig> FirstTls(const ServerConfig& config) {
   return std::nullopt;
 }
 
+bool IsOnLoopback(const Listener& listener) {
+  const auto address = ParseHostPort(listener.address());
+  return address.ok() && IsLoopbackHost(address->host);
+}
+
+/// Gives the roles of --anonymous and --anonymous-remote to listeners that have none.
+void ApplyAnonymous(const Flags& flags, ServerConfig& config) {
+  for (Listener& listener : *config.mutable_listeners()) {
+    if (!listener.anonymous_role().empty()) continue;
+    if (flags.anonymous.has_value() && IsOnLoopback(listener)) {
+      listener.set_anonymous_role(*flags.anonymous);
+    } else if (flags.anonymous_remote.has_value()) {
+      listener.set_anonymous_role(*flags.anonymous_remote);
+    }
+  }
+}
+
+/// A role that nobody gets was surely meant for somebody.
+void CheckAnonymousFlags(const Flags& flags, const ServerConfig& config, Mistakes& mistakes) {
+  const auto& listeners = config.listeners();
+  if (flags.anonymous_remote.has_value() && listeners.empty()) {
+    mistakes.AddError(-1, 0, "--anonymous-remote needs a TCP address; add --listen HOST:PORT");
+  }
+  if (flags.anonymous.has_value() &&
+      std::none_of(listeners.begin(), listeners.end(), IsOnLoopback)) {
+    mistakes.AddError(-1, 0,
+                      "--anonymous gives its role on loopback addresses, and there is none; add "
+                      "e.g. --listen 127.0.0.1:7443, or use --anonymous-remote for all addresses");
+  }
+}
+
 void ApplyFlags(const Flags& flags, ServerConfig& config) {
   if (flags.socket_path.has_value()) config.set_socket_path(*flags.socket_path);
+  if (flags.viewer_socket.has_value()) config.set_viewer_socket_path(*flags.viewer_socket);
+  if (flags.socket_group.has_value()) config.set_socket_group(*flags.socket_group);
   if (flags.metrics.has_value()) config.set_metrics_address(*flags.metrics);
   if (flags.encoder.has_value()) config.mutable_encoder()->set_id(*flags.encoder);
   if (flags.render_node.has_value()) config.mutable_encoder()->set_render_node(*flags.render_node);
@@ -256,6 +266,7 @@ void ApplyFlags(const Flags& flags, ServerConfig& config) {
     if (tls.has_value() && !flags.insecure) *listener.mutable_tls() = *tls;
     listener.set_allow_plain_text_off_loopback(flags.insecure);
   }
+  ApplyAnonymous(flags, config);
 }
 
 }  // namespace
@@ -277,6 +288,16 @@ absl::Status CheckSocketPath(std::string_view path) {
         "that clients use");
   }
   return absl::OkStatus();
+}
+
+absl::Status CheckViewerSocketPath(std::string_view path) {
+  if (path == kNoViewerSocket) return absl::OkStatus();
+  if (path.find('/') != std::string_view::npos) return CheckSocketPath(path);
+  return absl::InvalidArgumentError("is neither an absolute path nor none");
+}
+
+bool ViewerSocketIsDefault(const ServerConfig& config) {
+  return config.viewer_socket_path() == DefaultViewerSocketPath(config);
 }
 
 absl::Status CheckMetricsAddress(std::string_view address) {
@@ -304,8 +325,8 @@ absl::Status CheckPlainText(const Listener& listener) {
       absl::StrCat(listener.address(),
                    " is not a loopback address, so plain text is refused: give the listener a tls "
                    "{ certificate_path private_key_path }, or say allow_plain_text_off_loopback: "
-                   "true (or --insecure) if everyone on that network may see and control the "
-                   "displays"));
+                   "true (or --insecure) if everyone on the network between may see what "
+                   "others see"));
 }
 
 absl::StatusOr<ServerConfig> ParseConfig(std::string_view text, std::string_view file_name,
@@ -327,6 +348,7 @@ absl::StatusOr<ServerConfig> ParseConfig(std::string_view text, std::string_view
   }
   ApplyFlags(flags, config);
   FillDefaults(config);
+  CheckAnonymousFlags(flags, config, mistakes);
   Check(Node(mistakes, config, &places), config);
   if (auto status = mistakes.status(); !status.ok()) return status;
   return config;

@@ -13,6 +13,11 @@ namespace planecast {
 
 inline constexpr std::string_view kDefaultSocketPath = "/run/planecast/planecast.sock";
 
+/// The viewers' socket in the folder of the operators', by default.
+inline constexpr std::string_view kViewerSocketName = "viewers.sock";
+/// What viewer_socket_path says for none, also after ParseConfig.
+inline constexpr std::string_view kNoViewerSocket = "none";
+
 /// Largest config file, in bytes.
 inline constexpr size_t kConfigMaxBytes = 1 << 20;
 
@@ -32,6 +37,14 @@ absl::StatusOr<config::v1::ServerConfig> LoadConfig(const Flags& flags);
 
 /// INVALID_ARGUMENT, for a person, if a unix socket can't have this path or gRPC can't address it.
 absl::Status CheckSocketPath(std::string_view path);
+
+/// As CheckSocketPath; `none` is right too.
+absl::Status CheckViewerSocketPath(std::string_view path);
+
+/// The config that ParseConfig gave has the default viewers' socket, or none where that can't be:
+/// nobody asked for it. Two daemons with sockets in one folder have the same default: who finds it
+/// taken goes on without it.
+bool ViewerSocketIsDefault(const config::v1::ServerConfig& config);
 
 /// INVALID_ARGUMENT, for a person, if this is no HOST:PORT, or its host is not localhost or
 /// in 127.0.0.0/8. The HTTP library that serves metrics knows no IPv6.

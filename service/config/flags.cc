@@ -1,10 +1,14 @@
 #include "service/config/flags.h"
 
+#include <algorithm>
+#include <array>
+#include <optional>
 #include <string_view>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "service/config/access_check.h"
 #include "service/config/config.h"
 #include "service/sockets/host_port.h"
 
@@ -20,40 +24,62 @@ absl::Status WrongValue(std::string_view flag, std::string_view value, const abs
   return UsageError(flag, absl::StrCat("'", std::string(value), "': ", why.message()));
 }
 
-/// Applies one flag that takes a value. False if there is no such flag.
-absl::StatusOr<bool> ApplyValue(std::string_view name, std::string value, Flags& flags) {
-  if (name == "--config") {
-    flags.config_path = std::move(value);
-  } else if (name == "--socket") {
-    if (auto status = CheckSocketPath(value); !status.ok()) return WrongValue(name, value, status);
-    flags.socket_path = std::move(value);
-  } else if (name == "--listen") {
-    if (auto address = ParseHostPort(value); !address.ok()) {
-      return WrongValue(name, value, address.status());
-    }
-    flags.listen.push_back(std::move(value));
-  } else if (name == "--metrics") {
-    if (auto status = CheckMetricsAddress(value); !status.ok()) {
-      return WrongValue(name, value, status);
-    }
-    flags.metrics = std::move(value);
-  } else if (name == "--encoder") {
-    flags.encoder = std::move(value);
-  } else if (name == "--render-node") {
-    flags.render_node = std::move(value);
-  } else if (name == "--log-level") {
-    auto level = ParseLogLevel(value);
-    if (!level.ok()) return WrongValue(name, value, level.status());
-    flags.log_level = *level;
-  } else {
-    return false;
-  }
-  return true;
+absl::Status CheckHostPort(std::string_view value) {
+  return ParseHostPort(value).status();
 }
 
-bool TakesValue(std::string_view name) {
-  return name == "--config" || name == "--socket" || name == "--listen" || name == "--metrics" ||
-         name == "--encoder" || name == "--render-node" || name == "--log-level";
+absl::Status SetLogLevel(std::string value, Flags& flags) {
+  auto level = ParseLogLevel(value);
+  if (level.ok()) flags.log_level = *level;
+  return level.status();
+}
+
+/// A flag that takes a value.
+struct ValueFlag {
+  std::string_view name;
+  /// INVALID_ARGUMENT, for a person, for a value that is wrong by itself.
+  absl::Status (*apply)(std::string value, Flags& flags);
+};
+
+/// Takes any value: what is wrong with it shows with the config.
+template <std::optional<std::string> Flags::*kMember>
+absl::Status Set(std::string value, Flags& flags) {
+  flags.*kMember = std::move(value);
+  return absl::OkStatus();
+}
+
+template <std::optional<std::string> Flags::*kMember, absl::Status (*kCheck)(std::string_view)>
+absl::Status SetChecked(std::string value, Flags& flags) {
+  if (auto status = kCheck(value); !status.ok()) return status;
+  return Set<kMember>(std::move(value), flags);
+}
+
+template <std::vector<std::string> Flags::*kMember, absl::Status (*kCheck)(std::string_view)>
+absl::Status Append(std::string value, Flags& flags) {
+  if (auto status = kCheck(value); !status.ok()) return status;
+  (flags.*kMember).push_back(std::move(value));
+  return absl::OkStatus();
+}
+
+constexpr std::array kValueFlags = {
+    ValueFlag{"--config", &Set<&Flags::config_path>},
+    ValueFlag{"--socket", &SetChecked<&Flags::socket_path, &CheckSocketPath>},
+    ValueFlag{"--viewer-socket", &SetChecked<&Flags::viewer_socket, &CheckViewerSocketPath>},
+    ValueFlag{"--socket-group", &SetChecked<&Flags::socket_group, &CheckGroupName>},
+    ValueFlag{"--listen", &Append<&Flags::listen, &CheckHostPort>},
+    ValueFlag{"--anonymous", &Set<&Flags::anonymous>},
+    ValueFlag{"--anonymous-remote", &Set<&Flags::anonymous_remote>},
+    ValueFlag{"--metrics", &SetChecked<&Flags::metrics, &CheckMetricsAddress>},
+    ValueFlag{"--encoder", &Set<&Flags::encoder>},
+    ValueFlag{"--render-node", &Set<&Flags::render_node>},
+    ValueFlag{"--log-level", &SetLogLevel},
+};
+
+/// Null if there is no such flag.
+const ValueFlag* FindValueFlag(std::string_view name) {
+  const auto* found = std::find_if(kValueFlags.begin(), kValueFlags.end(),
+                                   [name](const ValueFlag& flag) { return flag.name == name; });
+  return found == kValueFlags.end() ? nullptr : found;
 }
 
 /// Applies one flag without a value. False if there is no such flag.
@@ -79,7 +105,8 @@ absl::StatusOr<Flags> ParseFlags(std::span<const char* const> arguments) {
     if (ApplySwitch(argument, flags)) continue;
     const size_t equals = argument.find('=');
     const std::string_view name = argument.substr(0, equals);
-    if (!TakesValue(name)) {
+    const ValueFlag* flag = FindValueFlag(name);
+    if (flag == nullptr) {
       Flags ignored;
       if (ApplySwitch(name, ignored)) return UsageError(name, "takes no value");
       return UsageError(argument, "is no flag of planecastd");
@@ -91,8 +118,9 @@ absl::StatusOr<Flags> ParseFlags(std::span<const char* const> arguments) {
       value = arguments[++i];
     }
     if (value.empty()) return UsageError(name, "needs a value");
-    auto applied = ApplyValue(name, std::move(value), flags);
-    if (!applied.ok()) return applied.status();
+    if (auto status = flag->apply(value, flags); !status.ok()) {
+      return WrongValue(name, value, status);
+    }
   }
   return flags;
 }
@@ -100,17 +128,31 @@ absl::StatusOr<Flags> ParseFlags(std::span<const char* const> arguments) {
 std::string FlagsHelp() {
   return R"(planecastd: streams the displays of virtual GPUs
 
-Usage: planecastd [--config FILE] [--socket PATH] [--listen HOST:PORT]... [--insecure]
-                  [--metrics HOST:PORT] [--encoder ID] [--render-node PATH] [--log-level LEVEL]
+Usage: planecastd [--config FILE] [--socket PATH] [--socket-group GROUP] [--viewer-socket PATH]
+                  [--listen HOST:PORT]... [--anonymous ROLE] [--anonymous-remote ROLE]
+                  [--insecure] [--metrics HOST:PORT] [--encoder ID] [--render-node PATH]
+                  [--log-level LEVEL]
 
   --config FILE       Textproto of planecast.config.v1.ServerConfig. Default: no file, all defaults.
   --socket PATH       Unix socket of the operators' API; only its owner may connect.
                       Default /run/planecast/planecast.sock.
-  --listen HOST:PORT  Serve viewers and operators on this TCP address too. May be repeated. Port 0
-                      takes a free one, which is logged. Uses the TLS files of the config's first
-                      listener that names some; without any, only a loopback address is accepted.
+  --socket-group GROUP  Members of this group may connect to the operators' socket too.
+  --viewer-socket PATH  Unix socket for viewers, which every local user may connect to; nobody has
+                      a right there without a ticket or a binding. `none` for none. Default
+                      viewers.sock beside the operators' socket.
+  --listen HOST:PORT  Serve this TCP address too. May be repeated. Port 0 takes a free one, which is
+                      logged. Nobody is served there without a ticket or a certificate that a
+                      binding names, not even on loopback addresses; --anonymous changes that. Uses
+                      the TLS files of the config's first listener that names some; without any,
+                      only a loopback address is accepted.
+  --anonymous ROLE    Whoever comes by a loopback address has this role on all displays: viewer,
+                      controller, operator or one of the config's. For addresses of --listen and of
+                      the config that have no anonymous_role. Every local user can come by those.
+  --anonymous-remote ROLE  The same for all addresses that have none, off loopback too: everyone who
+                      can connect has that role.
   --insecure          Plain text on every --listen address and on configured addresses without TLS,
-                      also off loopback. Anyone on that network can see and control the displays.
+                      also off loopback. Anyone on the network between can see what others see, and
+                      tickets are refused there. Says nothing of who may come in.
   --metrics HOST:PORT Serve Prometheus metrics as plain HTTP at /metrics on this loopback address.
                       Port 0 takes a free one, which is logged. Default: none.
   --encoder ID        auto (default: the GPU if it can, else software), vaapi, x264 or openh264.
@@ -119,7 +161,7 @@ Usage: planecastd [--config FILE] [--socket PATH] [--listen HOST:PORT]... [--ins
   --help, --version   Say this, or the version, and exit.
 
 Examples:
-  planecastd --socket /tmp/p.sock --listen 127.0.0.1:7443
+  planecastd --socket /tmp/p.sock --listen 127.0.0.1:7443 --anonymous viewer
   planecastd --config /etc/planecast/planecast.textproto
 
 SIGTERM or SIGINT ends all streams with a goodbye and exits with 0. Exit codes: 0 done, 1 failed,

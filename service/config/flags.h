@@ -15,6 +15,9 @@ namespace planecast {
 struct Flags {
   std::optional<std::string> config_path;
   std::optional<std::string> socket_path;
+  /// An absolute path, or `none`.
+  std::optional<std::string> viewer_socket;
+  std::optional<std::string> socket_group;
   /// HOST:PORT each.
   std::vector<std::string> listen;
   /// HOST:PORT.
@@ -22,6 +25,10 @@ struct Flags {
   /// An encoder's id, checked with the config.
   std::optional<std::string> encoder;
   std::optional<std::string> render_node;
+  /// A role for loopback listeners that have none, checked with the config.
+  std::optional<std::string> anonymous;
+  /// A role for all listeners that have none then, checked with the config.
+  std::optional<std::string> anonymous_remote;
   bool insecure = false;
   LogLevel log_level = LogLevel::kInfo;
   bool help = false;

@@ -27,13 +27,19 @@ TEST(FlagsTest, NothingSaidMeansNothingSet) {
 }
 
 TEST(FlagsTest, ValuesStandBehindABlankOrAnEqualsSign) {
-  auto flags = Parse({"--config", "c", "--socket=/s", "--listen", "[::1]:1", "--listen=h:2",
-                      "--insecure", "--metrics=localhost:0", "--log-level", "debug"});
+  auto flags =
+      Parse({"--config", "c", "--socket=/s", "--listen", "[::1]:1", "--listen=h:2", "--insecure",
+             "--metrics=localhost:0", "--log-level", "debug", "--anonymous", "viewer",
+             "--anonymous-remote=kiosk", "--viewer-socket", "none", "--socket-group=planecast"});
   ASSERT_TRUE(flags.ok()) << flags.status();
   EXPECT_EQ(flags->config_path, "c");
   EXPECT_EQ(flags->socket_path, "/s");
   EXPECT_THAT(flags->listen, ElementsAre("[::1]:1", "h:2"));
   EXPECT_EQ(flags->metrics, "localhost:0");
+  EXPECT_EQ(flags->anonymous, "viewer");
+  EXPECT_EQ(flags->anonymous_remote, "kiosk");
+  EXPECT_EQ(flags->viewer_socket, "none");
+  EXPECT_EQ(flags->socket_group, "planecast");
   EXPECT_TRUE(flags->insecure);
   EXPECT_EQ(flags->log_level, LogLevel::kDebug);
 }
@@ -53,6 +59,9 @@ TEST(FlagsTest, WrongUsageIsNamed) {
       {{"--metrics", "0.0.0.0:9464"}, "0.0.0.0 is not a loopback address"},
       {{"--metrics", "127.0.0.1:65536"}, "the port must be 0 to 65535"},
       {{"--socket", "relative"}, "--socket 'relative': a socket's path must be absolute"},
+      {{"--viewer-socket", "x"}, "--viewer-socket 'x': is neither an absolute path nor none"},
+      {{"--socket-group", "100"}, "--socket-group '100': is no group's name"},
+      {{"--anonymous"}, "--anonymous needs a value"},
       {{"--listen=a:1", ""}, " is no flag"},
   };
   for (const auto& [arguments, want] : cases) {
@@ -63,8 +72,10 @@ TEST(FlagsTest, WrongUsageIsNamed) {
 }
 
 TEST(FlagsTest, HelpNamesEveryFlag) {
-  for (const char* flag : {"--config", "--socket", "--listen", "--metrics", "--insecure",
-                           "--log-level", "--help", "--version"}) {
+  for (const char* flag :
+       {"--config", "--socket", "--listen", "--metrics", "--insecure", "--log-level", "--help",
+        "--version", "--viewer-socket", "--socket-group", "--anonymous ", "--anonymous-remote",
+        "--encoder", "--render-node"}) {
     EXPECT_THAT(FlagsHelp(), HasSubstr(flag));
   }
   EXPECT_TRUE(Parse({"-h"})->help);
