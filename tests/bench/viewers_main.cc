@@ -108,7 +108,9 @@ class Viewer {
   void WriteAcknowledgement() {
     if (!acknowledge_ || writing_ || dead_ || acknowledged_ == received_) return;
     acknowledged_ = received_;
-    request_.mutable_acknowledgement()->set_sequence(acknowledged_);
+    auto& batch = *request_.mutable_acknowledgements();
+    batch.clear_acknowledgements();
+    batch.add_acknowledgements()->set_sequence(acknowledged_);
     Write();
   }
 

@@ -142,7 +142,7 @@ std::string Slurp(const std::string& path) {
 TEST(ClientTest, TakesSnapshotsBeyondGrpcsDefaultLimit) {
   MockServer server;
   v1::GetSnapshotResponse snapshot;
-  snapshot.set_png(std::string(5 << 20, 'x'));
+  snapshot.set_image(std::string(5 << 20, 'x'));
   server.SetSnapshot(snapshot);
   ClientOptions options;
   options.server = server.address();
@@ -151,7 +151,8 @@ TEST(ClientTest, TakesSnapshotsBeyondGrpcsDefaultLimit) {
   options.deadline = std::chrono::seconds(60);
   const auto received = (*Client::Connect(options))->GetSnapshot("desk");
   ASSERT_TRUE(received.ok()) << received.status();
-  EXPECT_EQ(received->png().size(), snapshot.png().size());
+  EXPECT_EQ(received->image().size(), snapshot.image().size());
+  EXPECT_EQ(server.snapshot_requests().front().size_max_bytes(), 64 << 20);
 }
 
 class ClientTlsTest : public ::testing::Test {
