@@ -130,6 +130,7 @@ SessionHold::SessionHold(std::shared_ptr<TicketStore> store, uint64_t session,
 SessionHold::SessionHold(SessionHold&& other) noexcept
     : store_(std::move(other.store_)),
       session_(std::exchange(other.session_, 0)),
+      ends_ns_(other.ends_ns_),
       stream_(std::move(other.stream_)) {}
 
 SessionHold& SessionHold::operator=(SessionHold&& other) noexcept {
@@ -137,6 +138,7 @@ SessionHold& SessionHold::operator=(SessionHold&& other) noexcept {
   Abandon();
   store_ = std::move(other.store_);
   session_ = std::exchange(other.session_, 0);
+  ends_ns_ = other.ends_ns_;
   stream_ = std::move(other.stream_);
   return *this;
 }
@@ -263,7 +265,9 @@ std::variant<SessionHold, TicketRefusal> TicketStore::BeginStream(
     by_session_[number] = ticket->number;
   }
   session->streams.push_back(stream);
-  return SessionHold(shared_from_this(), session->number, std::move(stream));
+  SessionHold hold(shared_from_this(), session->number, std::move(stream));
+  hold.ends_ns_ = session->ends_ns;
+  return hold;
 }
 
 bool TicketStore::StillValid(const TicketCall& call) {

@@ -80,6 +80,8 @@ class SessionHold {
   ~SessionHold();
 
   explicit operator bool() const { return store_ != nullptr; }
+  /// When the session ends at the latest, monotonic.
+  int64_t ends_ns() const { return ends_ns_; }
   /// The stream began under this viewer id. `on_end` is called at most once, by any thread and
   /// without locks held, when the right ends while the stream runs, with a sentence for a person;
   /// by this call if it has ended already. It must not block and must not use the store. It may
@@ -101,6 +103,7 @@ class SessionHold {
 
   std::shared_ptr<TicketStore> store_;
   uint64_t session_ = 0;
+  int64_t ends_ns_ = 0;
   std::shared_ptr<Stream> stream_;
 };
 

@@ -70,6 +70,15 @@ absl::Status CheckKeyPair(const std::string& certificate, const std::string& key
   return status;
 }
 
+/// gRPC's insecure credentials know no context to stamp; those that it has for loopback take
+/// exactly these addresses.
+bool CanBeStamped(const config::v1::Listener& listener) {
+  if (listener.has_tls()) return true;
+  const auto address = ParseHostPort(listener.address());
+  return address.ok() && (address->host == "localhost" || address->host == "127.0.0.1" ||
+                          address->host == "::1");
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeTlsCredentials(
@@ -93,19 +102,49 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeTlsCredentials(
   return grpc::SslServerCredentials(options);
 }
 
-absl::Status ListenAddresses::AddTo(grpc::ServerBuilder& builder,
-                                    const config::v1::ServerConfig& config) {
-  bound_.push_back({absl::StrCat("unix:", config.socket_path()), 0, false});
-  // The socket's file mode decides who may connect.
-  builder.AddListeningPort(bound_.front().target, grpc::InsecureServerCredentials(), &unix_port_);
+PeerReader MakePeerReader(const config::v1::ServerConfig& config) {
+  std::vector<ListenerFacts> listeners;
+  std::string plain_remote_role;
   for (const config::v1::Listener& listener : config.listeners()) {
-    if (auto status = AddTcp(builder, listener); !status.ok()) return status;
+    listeners.push_back({listener.has_tls(), listener.anonymous_role()});
+    if (!CanBeStamped(listener)) plain_remote_role = listener.anonymous_role();
+  }
+  return {std::move(listeners), std::move(plain_remote_role)};
+}
+
+absl::Status ListenAddresses::AddTo(grpc::ServerBuilder& builder,
+                                    const config::v1::ServerConfig& config,
+                                    const std::vector<uint32_t>& bound_uids) {
+  auto status = AddUnix(builder, {Fd(), Door::kOperatorSocket, config.socket_path(), std::nullopt},
+                        UnixSocketAccess::Group(config.socket_group()));
+  if (!status.ok()) return status;
+  if (config.viewer_socket_path() != kNoSocket) {
+    status = AddUnix(builder, {Fd(), Door::kViewerSocket, config.viewer_socket_path(), bound_uids},
+                     UnixSocketAccess::Everybody());
+    if (!status.ok()) return status;
+  }
+  for (int i = 0; i < config.listeners_size(); ++i) {
+    status = AddTcp(builder, config.listeners(i), i);
+    if (!status.ok()) return status;
   }
   return absl::OkStatus();
 }
 
+absl::Status ListenAddresses::AddUnix(grpc::ServerBuilder& builder, UnixListener listener,
+                                      const UnixSocketAccess& access) {
+  auto socket = ListenOnUnix(listener.path, access);
+  if (!socket.ok()) {
+    return absl::Status(socket.status().code(), absl::StrCat("can't listen on unix:", listener.path,
+                                                             ": ", socket.status().message()));
+  }
+  listener.socket = *std::move(socket);
+  bound_.push_back({absl::StrCat("unix:", listener.path), 0, false});
+  unix_.Add(builder, std::move(listener));
+  return absl::OkStatus();
+}
+
 absl::Status ListenAddresses::AddTcp(grpc::ServerBuilder& builder,
-                                     const config::v1::Listener& listener) {
+                                     const config::v1::Listener& listener, int index) {
   // Checked again here: the last place before a port is open.
   if (auto status = CheckPlainText(listener); !status.ok()) return status;
   auto address = ParseHostPort(listener.address());
@@ -115,6 +154,14 @@ absl::Status ListenAddresses::AddTcp(grpc::ServerBuilder& builder,
     auto tls = MakeTlsCredentials(listener.tls());
     if (!tls.ok()) return tls.status();
     credentials = *std::move(tls);
+  } else if (CanBeStamped(listener)) {
+    // Plain text, for loopback alone, with a context that can be stamped.
+    credentials = grpc::experimental::LocalServerCredentials(LOCAL_TCP);
+  }
+  if (CanBeStamped(listener)) {
+    const Door door = IsLoopbackHost(address->host) ? Door::kLoopback : Door::kRemote;
+    StampConnections(*credentials,
+                     std::make_shared<DoorStamp>(DoorIdentity{door, std::nullopt, index}));
   }
   auto tcp = ListenOnTcp(listener.address());
   if (!tcp.ok()) {
@@ -128,10 +175,14 @@ absl::Status ListenAddresses::AddTcp(grpc::ServerBuilder& builder,
   return absl::OkStatus();
 }
 
-absl::Status ListenAddresses::BuildError() const {
-  if (unix_port_ != 0) return absl::InternalError("the gRPC server did not start");
-  return absl::UnavailableError(
-      absl::StrCat("can't listen on ", bound_.front().target, ": is its directory writable?"));
+absl::Status ListenAddresses::Start() {
+  if (auto status = unix_.Start(); !status.ok()) return status;
+  return tcp_.Start();
+}
+
+void ListenAddresses::Stop() {
+  tcp_.Stop();
+  unix_.Stop();
 }
 
 }  // namespace planecast

@@ -3,6 +3,7 @@
 
 #include <grpcpp/server_builder.h>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,6 +12,8 @@
 #include "absl/status/statusor.h"
 #include "planecast/config/v1/server_config.pb.h"
 #include "service/rpc/tcp_acceptor.h"
+#include "service/rpc/unix_acceptor.h"
+#include "service/sockets/unix_socket.h"
 
 namespace planecast {
 
@@ -27,28 +30,35 @@ struct BoundAddress {
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeTlsCredentials(
     const config::v1::TlsConfig& tls);
 
+/// What PeerReader needs of the config's listeners.
+PeerReader MakePeerReader(const config::v1::ServerConfig& config);
+
 /// The addresses of one server. Thread-compatible; must outlive the server.
 class ListenAddresses {
  public:
-  /// Adds the config's unix socket, whose path the caller has claimed, and TCP listeners to
-  /// `builder`. Refuses plain text off loopback that the config does not allow, and addresses that
-  /// can't be bound.
-  absl::Status AddTo(grpc::ServerBuilder& builder, const config::v1::ServerConfig& config);
+  /// `log` must outlive this.
+  explicit ListenAddresses(const Logger& log) : unix_(log) {}
 
-  /// After BuildAndStart returned null: why.
-  absl::Status BuildError() const;
-  /// After BuildAndStart succeeded: takes connections on TCP from now on.
-  absl::Status Start() { return tcp_.Start(); }
+  /// Adds the config's unix sockets, whose paths the caller has claimed, and TCP listeners to
+  /// `builder`. `bound_uids` are those whose calls the viewers' socket tells apart. Refuses plain
+  /// text off loopback that the config does not allow, and addresses that can't be bound.
+  absl::Status AddTo(grpc::ServerBuilder& builder, const config::v1::ServerConfig& config,
+                     const std::vector<uint32_t>& bound_uids);
+
+  /// After BuildAndStart succeeded: takes connections from now on.
+  absl::Status Start();
   /// Before the server's Shutdown: takes none any more.
-  void Stop() { tcp_.Stop(); }
+  void Stop();
   const std::vector<BoundAddress>& bound() const { return bound_; }
 
  private:
-  absl::Status AddTcp(grpc::ServerBuilder& builder, const config::v1::Listener& listener);
+  absl::Status AddUnix(grpc::ServerBuilder& builder, UnixListener listener,
+                       const UnixSocketAccess& access);
+  absl::Status AddTcp(grpc::ServerBuilder& builder, const config::v1::Listener& listener,
+                      int index);
 
-  /// Written by the builder: 0 if the unix socket could not be bound.
-  int unix_port_ = 0;
   std::vector<BoundAddress> bound_;
+  UnixAcceptor unix_;
   TcpAcceptor tcp_;
 };
 

@@ -1,0 +1,141 @@
+#include "service/rpc/unix_acceptor.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "service/sockets/unix_socket.h"
+
+namespace planecast {
+namespace {
+
+/// Until the next try when the process has no fds left.
+constexpr int kAcceptRetryMs = 100;
+
+/// 0 if there is no such fd.
+ino_t InodeOf(int fd) {
+  struct stat info {};
+  return fstat(fd, &info) == 0 ? info.st_ino : 0;
+}
+
+std::shared_ptr<grpc::experimental::ExternalConnectionAcceptor> AddDoor(
+    grpc::ServerBuilder& builder, std::shared_ptr<const DoorStamp> stamp) {
+  using Builder = grpc::ServerBuilder::experimental_type;
+  // Plain text, like gRPC's insecure credentials, but with a context that can be stamped.
+  auto credentials = grpc::experimental::LocalServerCredentials(UDS);
+  StampConnections(*credentials, std::move(stamp));
+  return builder.experimental().AddExternalConnectionAcceptor(
+      Builder::ExternalConnectionType::FROM_FD, std::move(credentials));
+}
+
+void HandOver(grpc::experimental::ExternalConnectionAcceptor& acceptor, const Fd& listener,
+              Fd socket) {
+  grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+  connection.listener_fd = listener.get();
+  connection.fd = socket.Release();
+  // Takes the fd.
+  acceptor.HandleNewConnection(&connection);
+}
+
+}  // namespace
+
+void UnixAcceptor::Add(grpc::ServerBuilder& builder, UnixListener listener) {
+  Listener added{std::move(listener), {}, nullptr};
+  for (size_t i = 0; i < kUnixUidsMax; ++i) {
+    auto stamp = std::make_shared<DoorStamp>(DoorIdentity{added.facts.door, std::nullopt, -1});
+    Acceptor acceptor = AddDoor(builder, stamp);
+    added.slots.push_back({std::move(acceptor), std::move(stamp), std::nullopt, {}});
+  }
+  if (added.facts.known_uids.has_value()) {
+    added.others = AddDoor(
+        builder, std::make_shared<DoorStamp>(DoorIdentity{added.facts.door, std::nullopt, -1}));
+  }
+  listeners_.push_back(std::move(added));
+}
+
+absl::Status UnixAcceptor::Start() {
+  stop_ = Fd(KernelSys(), eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!stop_.valid()) return absl::ErrnoToStatus(errno, "can't make an eventfd");
+  thread_ = std::thread([this] { Run(); });
+  return absl::OkStatus();
+}
+
+void UnixAcceptor::Stop() {
+  if (thread_.joinable()) {
+    const uint64_t one = 1;
+    [[maybe_unused]] const ssize_t written = write(stop_.get(), &one, sizeof(one));
+    thread_.join();
+  }
+  listeners_.clear();
+}
+
+void UnixAcceptor::Run() {
+  std::vector<pollfd> fds = {{stop_.get(), POLLIN, 0}};
+  for (const Listener& listener : listeners_) {
+    fds.push_back({listener.facts.socket.get(), POLLIN, 0});
+  }
+  while (true) {
+    poll(fds.data(), fds.size(), -1);
+    if (fds[0].revents != 0) return;
+    bool accepts = true;
+    for (size_t i = 0; i < listeners_.size(); ++i) {
+      if (fds[i + 1].revents != 0) accepts = AcceptAll(listeners_[i]) && accepts;
+    }
+    // Only the stop signal is waited for meanwhile.
+    if (!accepts) poll(fds.data(), 1, kAcceptRetryMs);
+  }
+}
+
+bool UnixAcceptor::AcceptAll(Listener& listener) {
+  while (true) {
+    Fd socket(KernelSys(), accept4(listener.facts.socket.get(), nullptr, nullptr,
+                                   SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!socket.valid()) {
+      if (errno == EINTR || errno == ECONNABORTED) continue;
+      return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
+    }
+    Pass(listener, std::move(socket));
+  }
+}
+
+void UnixAcceptor::Pass(Listener& listener, Fd socket) {
+  const auto peer = PeerCredentials(socket);
+  if (!peer.ok()) return;
+  const auto& known = listener.facts.known_uids;
+  if (known.has_value() && !std::binary_search(known->begin(), known->end(), peer->uid)) {
+    return HandOver(*listener.others, listener.facts.socket, std::move(socket));
+  }
+  Slot* slot = SlotFor(listener, peer->uid);
+  if (slot == nullptr) {
+    log_.Warning("", absl::StrCat("uid ", peer->uid, " was turned away from ", listener.facts.path,
+                                  ": ", kUnixUidsMax, " other users are connected"));
+    return;
+  }
+  const Connection connection{socket.get(), InodeOf(socket.get())};
+  slot->connections.push_back(connection);
+  HandOver(*slot->acceptor, listener.facts.socket, std::move(socket));
+}
+
+UnixAcceptor::Slot* UnixAcceptor::SlotFor(Listener& listener, uint32_t uid) {
+  Slot* free = nullptr;
+  for (Slot& slot : listener.slots) {
+    // gRPC closes a connection's fd only when no call of it is left.
+    std::erase_if(slot.connections,
+                  [](const Connection& one) { return InodeOf(one.fd) != one.inode; });
+    if (slot.uid == uid) return &slot;
+    if (slot.connections.empty() && free == nullptr) free = &slot;
+  }
+  if (free == nullptr) return nullptr;
+  free->uid = uid;
+  free->stamp->Set({listener.facts.door, uid, -1});
+  return free;
+}
+
+}  // namespace planecast

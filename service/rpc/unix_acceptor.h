@@ -1,0 +1,90 @@
+// The unix listeners: connections are accepted here, by uid, and handed to gRPC.
+#pragma once
+
+#include <grpcpp/server_builder.h>
+#include <sys/types.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "service/rpc/door.h"
+#include "service/telemetry/log.h"
+#include "vfio/fd.h"
+
+namespace planecast {
+
+/// Uids that may be connected to a unix socket at a time; others' connections are closed.
+inline constexpr size_t kUnixUidsMax = 16;
+
+/// One unix socket with what its callers are.
+struct UnixListener {
+  Fd socket;
+  Door door = Door::kOperatorSocket;
+  /// For the log.
+  std::string path;
+  /// Uids whose calls are told apart. Nothing: all of them. Those that are not in here share one
+  /// way in without a uid.
+  std::optional<std::vector<uint32_t>> known_uids;
+};
+
+/// Accepts the connections of unix sockets on a thread of its own and tells each call its peer's
+/// uid, which gRPC itself can't.
+///
+/// Each socket has a few ways into gRPC, each stamped with one uid while somebody with that uid is
+/// connected; one that nobody uses any more is stamped anew for the next uid. A stamp stays with its
+/// connection, so it never speaks for anybody else.
+///
+/// Thread-compatible. Add before BuildAndStart, Start after it, Stop before the server's Shutdown.
+class UnixAcceptor {
+ public:
+  /// `log` must outlive the acceptor.
+  explicit UnixAcceptor(const Logger& log) : log_(log) {}
+  ~UnixAcceptor() { Stop(); }
+  UnixAcceptor(const UnixAcceptor&) = delete;
+  UnixAcceptor& operator=(const UnixAcceptor&) = delete;
+
+  void Add(grpc::ServerBuilder& builder, UnixListener listener);
+  absl::Status Start();
+  /// Closes the listening sockets; connections live on. Idempotent.
+  void Stop();
+
+ private:
+  using Acceptor = std::shared_ptr<grpc::experimental::ExternalConnectionAcceptor>;
+  /// A connection that gRPC has: its fd, and the socket's inode, by which it is seen that gRPC
+  /// closed it, whatever has that number then.
+  struct Connection {
+    int fd = -1;
+    ino_t inode = 0;
+  };
+  struct Slot {
+    Acceptor acceptor;
+    std::shared_ptr<DoorStamp> stamp;
+    std::optional<uint32_t> uid;
+    std::vector<Connection> connections;
+  };
+  struct Listener {
+    UnixListener facts;
+    std::vector<Slot> slots;
+    /// For uids that are not known; null if all are.
+    Acceptor others;
+  };
+
+  void Run();
+  /// False if the process has no fds left.
+  bool AcceptAll(Listener& listener);
+  void Pass(Listener& listener, Fd socket);
+  /// The way in for this uid; null if all are taken.
+  static Slot* SlotFor(Listener& listener, uint32_t uid);
+
+  const Logger& log_;
+  std::vector<Listener> listeners_;
+  Fd stop_;
+  std::thread thread_;
+};
+
+}  // namespace planecast
