@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 
+#include "service/certificates/make_certificate.h"
 #include "service/config/config.h"
 #include "service/config/flags.h"
 #include "service/daemon.h"
@@ -23,6 +24,16 @@ int Fail(int code, const absl::Status& status) {
   std::fprintf(stderr, "planecastd: %.*s\n", static_cast<int>(status.message().size()),
                status.message().data());
   return code;
+}
+
+int Say(const std::string& text) {
+  return std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0 ? kExitFailed : 0;
+}
+
+int MakeCertificates(const planecast::Flags& flags) {
+  const auto report =
+      planecast::MakeCertificates({*flags.make_certificate, flags.hosts, flags.clients});
+  return report.ok() ? Say(*report) : Fail(kExitFailed, report.status());
 }
 
 /// What gRPC itself has to say, mostly handshakes that failed: one line each, like ours. What it
@@ -73,8 +84,9 @@ int main(int argc, char** argv) {
   if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) return kExitFailed;
   const auto flags = planecast::ParseFlags(std::span(argv, static_cast<size_t>(argc)).subspan(1));
   if (!flags.ok()) return Fail(kExitUsage, flags.status());
-  if (flags->help) return std::fputs(planecast::FlagsHelp().c_str(), stdout) < 0 ? kExitFailed : 0;
-  if (flags->version) return std::puts("planecastd " PLANECAST_VERSION) < 0 ? kExitFailed : 0;
+  if (flags->help) return Say(planecast::FlagsHelp());
+  if (flags->version) return Say("planecastd " PLANECAST_VERSION "\n");
+  if (flags->make_certificate.has_value()) return MakeCertificates(*flags);
 
   const auto config = planecast::LoadConfig(*flags);
   if (!config.ok()) return Fail(kExitFailed, config.status());

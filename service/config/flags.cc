@@ -24,10 +24,6 @@ absl::Status WrongValue(std::string_view flag, std::string_view value, const abs
   return UsageError(flag, absl::StrCat("'", std::string(value), "': ", why.message()));
 }
 
-absl::Status CheckHostPort(std::string_view value) {
-  return ParseHostPort(value).status();
-}
-
 absl::Status SetLogLevel(std::string value, Flags& flags) {
   auto level = ParseLogLevel(value);
   if (level.ok()) flags.log_level = *level;
@@ -54,11 +50,15 @@ absl::Status SetChecked(std::string value, Flags& flags) {
   return Set<kMember>(std::move(value), flags);
 }
 
-template <std::vector<std::string> Flags::*kMember, absl::Status (*kCheck)(std::string_view)>
+template <std::vector<std::string> Flags::*kMember>
 absl::Status Append(std::string value, Flags& flags) {
-  if (auto status = kCheck(value); !status.ok()) return status;
   (flags.*kMember).push_back(std::move(value));
   return absl::OkStatus();
+}
+
+absl::Status AddListen(std::string value, Flags& flags) {
+  if (auto address = ParseHostPort(value); !address.ok()) return address.status();
+  return Append<&Flags::listen>(std::move(value), flags);
 }
 
 constexpr std::array kValueFlags = {
@@ -66,13 +66,16 @@ constexpr std::array kValueFlags = {
     ValueFlag{"--socket", &SetChecked<&Flags::socket_path, &CheckSocketPath>},
     ValueFlag{"--viewer-socket", &SetChecked<&Flags::viewer_socket, &CheckViewerSocketPath>},
     ValueFlag{"--socket-group", &SetChecked<&Flags::socket_group, &CheckGroupName>},
-    ValueFlag{"--listen", &Append<&Flags::listen, &CheckHostPort>},
+    ValueFlag{"--listen", &AddListen},
     ValueFlag{"--anonymous", &Set<&Flags::anonymous>},
     ValueFlag{"--anonymous-remote", &Set<&Flags::anonymous_remote>},
     ValueFlag{"--metrics", &SetChecked<&Flags::metrics, &CheckMetricsAddress>},
     ValueFlag{"--encoder", &Set<&Flags::encoder>},
     ValueFlag{"--render-node", &Set<&Flags::render_node>},
     ValueFlag{"--log-level", &SetLogLevel},
+    ValueFlag{"--make-certificate", &Set<&Flags::make_certificate>},
+    ValueFlag{"--host", &Append<&Flags::hosts>},
+    ValueFlag{"--client", &Append<&Flags::clients>},
 };
 
 /// Null if there is no such flag.
@@ -94,6 +97,20 @@ bool ApplySwitch(std::string_view name, Flags& flags) {
     return false;
   }
   return true;
+}
+
+/// Flags that make sense only together.
+absl::Status CheckTogether(const Flags& flags) {
+  const bool nobody = flags.hosts.empty() && flags.clients.empty();
+  if (flags.make_certificate.has_value() && nobody) {
+    return UsageError("--make-certificate",
+                      "needs --host with a name or address that clients connect to, or --client");
+  }
+  if (!flags.make_certificate.has_value() && !nobody) {
+    return UsageError(flags.hosts.empty() ? "--client" : "--host",
+                      "says whom --make-certificate DIR makes one for, and that is missing");
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -122,6 +139,7 @@ absl::StatusOr<Flags> ParseFlags(std::span<const char* const> arguments) {
       return WrongValue(name, value, status);
     }
   }
+  if (auto status = CheckTogether(flags); !status.ok()) return status;
   return flags;
 }
 
@@ -132,6 +150,7 @@ Usage: planecastd [--config FILE] [--socket PATH] [--socket-group GROUP] [--view
                   [--listen HOST:PORT]... [--anonymous ROLE] [--anonymous-remote ROLE]
                   [--insecure] [--metrics HOST:PORT] [--encoder ID] [--render-node PATH]
                   [--log-level LEVEL]
+       planecastd --make-certificate DIR --host NAME... [--client NAME]...
 
   --config FILE       Textproto of planecast.config.v1.ServerConfig. Default: no file, all defaults.
   --socket PATH       Unix socket of the operators' API; only its owner may connect.
@@ -158,11 +177,18 @@ Usage: planecastd [--config FILE] [--socket PATH] [--socket-group GROUP] [--view
   --encoder ID        auto (default: the GPU if it can, else software), vaapi, x264 or openh264.
   --render-node PATH  The GPU to encode on, for displays whose vGPU's host is not known.
   --log-level LEVEL   error, warning, info (default) or debug.
+  --make-certificate DIR  Make files for TLS in DIR, say how to use them, and exit: server.pem and
+                      server.key for the hosts, client-NAME.pem and .key for each client, signed by
+                      the CA ca.pem and ca.key, which is made if DIR has none. Never writes over a
+                      file.
+  --host NAME         DNS name or IP address by which clients reach the server. May be repeated.
+  --client NAME       A client's certificate, for bindings. May be repeated.
   --help, --version   Say this, or the version, and exit.
 
 Examples:
   planecastd --socket /tmp/p.sock --listen 127.0.0.1:7443 --anonymous viewer
   planecastd --config /etc/planecast/planecast.textproto
+  planecastd --make-certificate /etc/planecast --host vmhost.example.org --host 192.0.2.1
 
 SIGTERM or SIGINT ends all streams with a goodbye and exits with 0. Exit codes: 0 done, 1 failed,
 2 wrong usage.

@@ -31,6 +31,12 @@ struct Flags {
   std::optional<std::string> anonymous_remote;
   bool insecure = false;
   LogLevel log_level = LogLevel::kInfo;
+  /// A folder: make certificates there instead of serving.
+  std::optional<std::string> make_certificate;
+  /// For --make-certificate: whom a server's certificate is for, checked there.
+  std::vector<std::string> hosts;
+  /// For --make-certificate: a client's certificate each, checked there.
+  std::vector<std::string> clients;
   bool help = false;
   bool version = false;
 };

@@ -129,6 +129,19 @@ TEST(MainTest, PlainTextOffLoopbackExitsWithOne) {
   EXPECT_THAT(program.printed(), HasSubstr("--insecure"));
 }
 
+TEST(MainTest, CertificatesAreMadeAndTold) {
+  const TempDir dir;
+  const std::vector<std::string> arguments = {"--make-certificate", dir.path() + "/tls", "--host",
+                                              "localhost"};
+  Program first(arguments);
+  EXPECT_EQ(first.Wait(), 0);
+  EXPECT_THAT(first.printed(), HasSubstr("certificate_path: \"" + dir.path() + "/tls/server.pem"));
+  EXPECT_TRUE(std::filesystem::exists(dir.path() + "/tls/ca.pem"));
+  Program second(arguments);
+  EXPECT_EQ(second.Wait(), 1);
+  EXPECT_THAT(second.printed(), HasSubstr("planecastd: " + dir.path() + "/tls/server.pem"));
+}
+
 TEST(MainTest, ASignalDrainsAndExitsWithZero) {
   for (const int signal : {SIGTERM, SIGINT}) {
     const TempDir dir;

@@ -8,12 +8,15 @@
 #include <fstream>
 #include <string>
 
+#include "service/config/access_config.h"
+#include "tests/service/config/yesterday.h"
 #include "tests/service/temp_dir.h"
 
 namespace planecast {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 using testing::TempDir;
@@ -219,6 +222,8 @@ TEST(ConfigTest, TheShippedExampleIsValid) {
   // Who starts it as it is must not serve anybody but the socket's owner.
   EXPECT_EQ(config->listeners_size(), 0);
   EXPECT_EQ(config->displays_size(), 0);
+  EXPECT_TRUE(OpenDoors(*config).empty());
+  EXPECT_TRUE(UpgradeWarnings(*config).empty());
 }
 
 /// A field in a comment without its '#'; other lines as they are.
@@ -247,6 +252,31 @@ TEST(ConfigTest, WhatTheShippedExampleCommentsOutIsValidToo) {
   EXPECT_EQ(config->limits().displays_max(), 64);
   EXPECT_FALSE(config->hand_over_socket_path().empty());
   EXPECT_FALSE(config->metrics_address().empty());
+  // What is commented out shows its default.
+  EXPECT_TRUE(ViewerSocketIsDefault(*config));
+  EXPECT_FALSE(config->socket_group().empty());
+  EXPECT_EQ(config->roles_size(), 1);
+  EXPECT_EQ(config->bindings_size(), 3);
+  EXPECT_FALSE(config->audit().file_path().empty());
+  EXPECT_EQ(OpenDoors(*config).size(), 1U);
+  EXPECT_TRUE(UpgradeWarnings(*config).empty());
+}
+
+TEST(ConfigTest, YesterdaysExampleStartsAndIsToldWhatItGivesNoMore) {
+  const TempDir dir;
+  for (const std::string& text : {testing::YesterdaysConfig(),
+                                  testing::YesterdaysConfigIn(dir.path(), testing::MakeCa("ca"))}) {
+    const auto config = ParseConfig(text, "yesterday");
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_TRUE(ViewerSocketIsDefault(*config));
+    ASSERT_EQ(config->listeners_size(), 2);
+    EXPECT_EQ(config->listeners(0).tls().client_certificate(),
+              config::v1::TlsConfig::CLIENT_CERTIFICATE_REQUIRED);
+    EXPECT_TRUE(OpenDoors(*config).empty());
+    EXPECT_THAT(UpgradeWarnings(*config),
+                ElementsAre(AllOf(HasSubstr("listeners[1]"), HasSubstr("--anonymous operator")),
+                            AllOf(HasSubstr("listeners[0]"), HasSubstr("bindings {"))));
+  }
 }
 
 }  // namespace

@@ -44,6 +44,14 @@ TEST(FlagsTest, ValuesStandBehindABlankOrAnEqualsSign) {
   EXPECT_EQ(flags->log_level, LogLevel::kDebug);
 }
 
+TEST(FlagsTest, CertificatesAreMadeForHostsAndClients) {
+  auto flags = Parse({"--make-certificate=d", "--host", "a", "--host=192.0.2.1", "--client", "c"});
+  ASSERT_TRUE(flags.ok()) << flags.status();
+  EXPECT_EQ(flags->make_certificate, "d");
+  EXPECT_THAT(flags->hosts, ElementsAre("a", "192.0.2.1"));
+  EXPECT_THAT(flags->clients, ElementsAre("c"));
+}
+
 TEST(FlagsTest, WrongUsageIsNamed) {
   const std::vector<std::pair<std::vector<const char*>, const char*>> cases = {
       {{"--bogus"}, "--bogus is no flag"},
@@ -62,6 +70,9 @@ TEST(FlagsTest, WrongUsageIsNamed) {
       {{"--viewer-socket", "x"}, "--viewer-socket 'x': is neither an absolute path nor none"},
       {{"--socket-group", "100"}, "--socket-group '100': is no group's name"},
       {{"--anonymous"}, "--anonymous needs a value"},
+      {{"--make-certificate", "d"}, "--make-certificate needs --host"},
+      {{"--host", "h"}, "--host says whom --make-certificate DIR makes one for"},
+      {{"--client", "c"}, "--client says whom --make-certificate DIR makes one for"},
       {{"--listen=a:1", ""}, " is no flag"},
   };
   for (const auto& [arguments, want] : cases) {
