@@ -1,35 +1,46 @@
-// What a display's steps do with its viewers.
-#include <algorithm>
-#include <utility>
+#include "service/core/announcer.h"
 
-#include "service/core/display_loop.h"
+#include <algorithm>
+#include <memory>
+#include <utility>
 
 namespace planecast {
 
-StreamEventPtr DisplayLoop::MakeStarted(const Rendition& rendition) const {
+Announcer::Announcer(RenditionSet& renditions, std::string display_id, EventCodec* codec,
+                     DisplayMetrics& metrics)
+    : renditions_(renditions),
+      display_id_(std::move(display_id)),
+      codec_(codec),
+      metrics_(metrics) {}
+
+StreamEventPtr Announcer::MakeStarted(const Rendition& rendition, const DisplayNews& news) const {
   StreamStarted started;
-  started.display_id = snapshot_.id;
+  started.display_id = display_id_;
   if (rendition.has_encoder()) {
     started.description = *rendition.description();
     started.encoder = rendition.encoder_name();
   }
-  started.cursor_path = cursor_path();
-  if (source_ != nullptr) started.flip_regime = source_->info().flip_regime;
-  return MakeEvent(std::move(started), options_.codec);
+  started.cursor_path = news.cursor_path;
+  started.flip_regime = news.flip_regime;
+  return MakeEvent(std::move(started), codec_);
 }
 
-void DisplayLoop::TellStarted(Member& member, const StreamEventPtr& started,
-                              const Rendition& rendition) {
+void Announcer::TellStarted(Member& member, const StreamEventPtr& started,
+                            const Rendition& rendition) {
   member.told.reset();
   if (rendition.has_encoder()) member.told = *rendition.description();
   member.viewer->OfferStarted(started);
   member.wants = member.viewer->GetWants();
 }
 
-void DisplayLoop::TellNewEncoder(Rendition& rendition) {
+void Announcer::TellStarted(Member& member, const Rendition& rendition, const DisplayNews& news) {
+  TellStarted(member, MakeStarted(rendition, news), rendition);
+}
+
+void Announcer::TellNewEncoder(Rendition& rendition, const DisplayNews& news) {
   // Otherwise all are told anew in this step.
-  if (told_cursor_path_ != cursor_path()) return;
-  const StreamEventPtr started = MakeStarted(rendition);
+  if (told_cursor_path_ != news.cursor_path) return;
+  const StreamEventPtr started = MakeStarted(rendition, news);
   for (Member& member : rendition.members()) {
     // Who came from another rendition of the same size goes on with a key frame.
     const bool knows = !rendition.coded() && member.told == *rendition.description();
@@ -37,26 +48,28 @@ void DisplayLoop::TellNewEncoder(Rendition& rendition) {
   }
 }
 
-void DisplayLoop::GreetNewViewers() {
-  StreamEventPtr state;
+bool Announcer::AnyToGreet() const {
+  return std::any_of(renditions_.begin(), renditions_.end(), [](const auto& rendition) {
+    return std::any_of(rendition->members().begin(), rendition->members().end(),
+                       [](const Member& member) { return !member.greeted; });
+  });
+}
+
+void Announcer::Greet(const DisplayNews& news) {
+  told_cursor_path_ = news.cursor_path;
+  const StreamEventPtr state = MakeEvent(StateChanged{news.state}, codec_);
   StreamEventPtr shape;
   StreamEventPtr moved;
+  if (news.cursor_path == CursorPath::kSeparate) {
+    const Cursor& cursor = news.cursor;
+    if (cursor.image != nullptr) shape = MakeEvent(CursorShape{cursor.image}, codec_);
+    moved = MakeEvent(CursorMoved{cursor.x_px, cursor.y_px, cursor.visible}, codec_);
+  }
   for (const auto& rendition : renditions_) {
     StreamEventPtr started;
     for (Member& member : rendition->members()) {
       if (std::exchange(member.greeted, true)) continue;
-      if (state == nullptr) {
-        told_cursor_path_ = cursor_path();
-        state = MakeEvent(StateChanged{snapshot_.state}, options_.codec);
-        if (cursor_path() == CursorPath::kSeparate) {
-          if (cursor_.image != nullptr) {
-            shape = MakeEvent(CursorShape{cursor_.image}, options_.codec);
-          }
-          moved =
-              MakeEvent(CursorMoved{cursor_.x_px, cursor_.y_px, cursor_.visible}, options_.codec);
-        }
-      }
-      if (started == nullptr) started = MakeStarted(*rendition);
+      if (started == nullptr) started = MakeStarted(*rendition, news);
       TellStarted(member, started, *rendition);
       member.viewer->OfferStateChanged(state);
       if (shape != nullptr) member.viewer->OfferCursorShape(shape);
@@ -66,7 +79,7 @@ void DisplayLoop::GreetNewViewers() {
   }
 }
 
-void DisplayLoop::Broadcast(void (Viewer::*offer)(StreamEventPtr), const StreamEventPtr& event) {
+void Announcer::Broadcast(void (Viewer::*offer)(StreamEventPtr), const StreamEventPtr& event) {
   for (const auto& rendition : renditions_) {
     for (const Member& member : rendition->members()) {
       if (member.greeted) (member.viewer.get()->*offer)(event);
@@ -74,39 +87,54 @@ void DisplayLoop::Broadcast(void (Viewer::*offer)(StreamEventPtr), const StreamE
   }
 }
 
-void DisplayLoop::BroadcastStarted() {
-  told_cursor_path_ = cursor_path();
+void Announcer::BeginAnew(const DisplayNews& news) {
+  told_cursor_path_ = news.cursor_path;
   for (const auto& rendition : renditions_) {
-    const StreamEventPtr started = MakeStarted(*rendition);
+    const StreamEventPtr started = MakeStarted(*rendition, news);
     for (Member& member : rendition->members()) {
       if (member.greeted) TellStarted(member, started, *rendition);
     }
   }
   if (told_cursor_path_ != CursorPath::kSeparate) return;
-  if (cursor_.image != nullptr) {
-    Broadcast(&Viewer::OfferCursorShape, MakeEvent(CursorShape{cursor_.image}, options_.codec));
+  const Cursor& cursor = news.cursor;
+  if (cursor.image != nullptr) {
+    Broadcast(&Viewer::OfferCursorShape, MakeEvent(CursorShape{cursor.image}, codec_));
   }
   Broadcast(&Viewer::OfferCursorMoved,
-            MakeEvent(CursorMoved{cursor_.x_px, cursor_.y_px, cursor_.visible}, options_.codec));
+            MakeEvent(CursorMoved{cursor.x_px, cursor.y_px, cursor.visible}, codec_));
 }
 
-void DisplayLoop::EndViewers(const Goodbye& goodbye) {
-  const StreamEventPtr event = MakeEvent(goodbye, options_.codec);
+void Announcer::TellState(const StateReport& state) {
+  Broadcast(&Viewer::OfferStateChanged, MakeEvent(StateChanged{state}, codec_));
+}
+
+void Announcer::TellCursor(const Cursor& before, const Cursor& now) {
+  if (now.image != nullptr && now.image != before.image) {
+    Broadcast(&Viewer::OfferCursorShape, MakeEvent(CursorShape{now.image}, codec_));
+  }
+  const bool moved =
+      now.x_px != before.x_px || now.y_px != before.y_px || now.visible != before.visible;
+  if (!moved) return;
+  Broadcast(&Viewer::OfferCursorMoved,
+            MakeEvent(CursorMoved{now.x_px, now.y_px, now.visible}, codec_));
+}
+
+void Announcer::SayGoodbye(const Goodbye& goodbye) {
+  const StreamEventPtr event = MakeEvent(goodbye, codec_);
   for (const auto& rendition : renditions_) {
     for (const Member& member : rendition->members()) member.viewer->OfferGoodbye(event);
   }
 }
 
-void DisplayLoop::Tick(int64_t now_ns) {
-  next_tick_ns_ = now_ns + kTickNs;
+void Announcer::TellStats(const DisplayNews& news, int64_t now_ns) {
   StreamStats stats;
   stats.viewer_count = static_cast<int>(renditions_.ViewerCount());
-  if (source_ != nullptr) stats.flip_regime = source_->info().flip_regime;
+  stats.flip_regime = news.flip_regime;
   for (const auto& rendition : renditions_) {
     rendition->TakeStats(now_ns, stats);
     for (const Member& member : rendition->members()) {
-      if (member.viewer->EndIfStalled(now_ns, options_.codec)) {
-        metrics_->Add(Count::kViewersStalled);
+      if (member.viewer->EndIfStalled(now_ns, codec_)) {
+        metrics_.Add(Count::kViewersStalled);
       }
       FillCounts(member, stats);
       member.viewer->OfferStats(stats);
@@ -114,8 +142,8 @@ void DisplayLoop::Tick(int64_t now_ns) {
   }
 }
 
-void DisplayLoop::FillCounts(const Member& member, StreamStats& stats) const {
-  const auto since = [&](Count count) { return metrics_->Value(count) - member.baseline[count]; };
+void Announcer::FillCounts(const Member& member, StreamStats& stats) const {
+  const auto since = [&](Count count) { return metrics_.Value(count) - member.baseline[count]; };
   stats.looks = since(Count::kLooks);
   stats.unchanged = since(Count::kUnchanged);
   stats.encoded = since(Count::kEncoded);

@@ -28,8 +28,9 @@ DisplayLoop::DisplayLoop(DisplaySnapshot identity, std::unique_ptr<PlaneSource> 
       snapshot_(std::move(identity)),
       renditions_(options_, snapshot_.spec, *metrics_,
                   [this](Member& member, const Rendition& rendition) {
-                    TellStarted(member, MakeStarted(rendition), rendition);
-                  }) {
+                    announcer_.TellStarted(member, rendition, News());
+                  }),
+      announcer_(renditions_, snapshot_.id, options_.codec, *metrics_) {
   snapshot_.attach_time_ns = clock_.NowNs();
   plane_state_.reason = "The device is being opened and probed.";
   plane_state_.since_ns = snapshot_.attach_time_ns;
@@ -56,9 +57,9 @@ int64_t DisplayLoop::Step(int64_t now_ns) {
   ChooseCursorPath();
   const bool can_encode = watched_ && frame_.has_value();
   if (can_encode) PrepareRenditions(now_ns);
-  if (watched_ && told_cursor_path_ != cursor_path()) BroadcastStarted();
+  if (watched_ && announcer_.told_cursor_path() != cursor_path()) announcer_.BeginAnew(News());
   ResolveState(now_ns);
-  GreetNewViewers();
+  if (announcer_.AnyToGreet()) announcer_.Greet(News());
   if (can_encode) {
     EncodeRenditions(new_frame, now_ns);
     ResolveState(now_ns);
@@ -66,7 +67,10 @@ int64_t DisplayLoop::Step(int64_t now_ns) {
   if (source_ == nullptr && renditions_.ViewerCount() > 0) HandleGone();
   UpdateSnapshot();
   AnswerRequests(now_ns);
-  if (watched_ && now_ns >= next_tick_ns_) Tick(now_ns);
+  if (watched_ && now_ns >= next_tick_ns_) {
+    next_tick_ns_ = now_ns + kTickNs;
+    announcer_.TellStats(News(), now_ns);
+  }
   if (!watched_ && now_ns >= encoder_drop_ns_) renditions_.best().DropEncoder();
   // An idle display holds no buffer of the guest's.
   if (!watched_ && !requests_.awaits_picture()) frame_.reset();
@@ -160,15 +164,7 @@ void DisplayLoop::HandleGone() {
 
 void DisplayLoop::HandleCursor(const Cursor& cursor) {
   const Cursor before = std::exchange(cursor_, cursor);
-  if (cursor_path() != CursorPath::kSeparate) return;
-  if (cursor.image != nullptr && cursor.image != before.image) {
-    Broadcast(&Viewer::OfferCursorShape, MakeEvent(CursorShape{cursor.image}, options_.codec));
-  }
-  const bool moved =
-      cursor.x_px != before.x_px || cursor.y_px != before.y_px || cursor.visible != before.visible;
-  if (!moved) return;
-  Broadcast(&Viewer::OfferCursorMoved,
-            MakeEvent(CursorMoved{cursor.x_px, cursor.y_px, cursor.visible}, options_.codec));
+  if (cursor_path() == CursorPath::kSeparate) announcer_.TellCursor(before, cursor_);
 }
 
 void DisplayLoop::ChooseCursorPath() {
@@ -183,7 +179,9 @@ void DisplayLoop::PrepareRenditions(int64_t now_ns) {
     const bool further = rendition.get() != &renditions_.best();
     if (further && !rendition->has_encoder() && !rendition->AnyViewerReady()) continue;
     const Rendition::Readiness readiness = rendition->Prepare(*frame_, now_ns);
-    if (readiness == Rendition::Readiness::kNewEncoder) TellNewEncoder(*rendition);
+    if (readiness == Rendition::Readiness::kNewEncoder) {
+      announcer_.TellNewEncoder(*rendition, News());
+    }
   }
   if (renditions_.best().problem().has_value()) encode_state_ = renditions_.best().problem();
 }
@@ -252,13 +250,19 @@ void DisplayLoop::ResolveState(int64_t now_ns) {
   current = std::move(report);
   // Before any viewer hears of it, so that whoever asks on hearing it is told the same.
   UpdateSnapshot();
-  Broadcast(&Viewer::OfferStateChanged, MakeEvent(StateChanged{current}, options_.codec));
+  announcer_.TellState(current);
 }
 
 CursorPath DisplayLoop::cursor_path() const {
   if (cursor_separate()) return cursor_drawn_ ? CursorPath::kInPicture : CursorPath::kSeparate;
   if (source_ == nullptr) return snapshot_.cursor_path;
   return frame_seen_ ? CursorPath::kInPicture : CursorPath::kUnknown;
+}
+
+DisplayNews DisplayLoop::News() const {
+  std::optional<FlipRegime> flip_regime;
+  if (source_ != nullptr) flip_regime = source_->info().flip_regime;
+  return {cursor_path(), flip_regime, snapshot_.state, cursor_};
 }
 
 void DisplayLoop::UpdateSnapshot() {
@@ -328,7 +332,7 @@ void DisplayLoop::Close(const Goodbye& goodbye) {
   plane_state_.state = DisplayState::kDetaching;
   plane_state_.reason = "The display is being detached.";
   encode_state_.reset();
-  GreetNewViewers();
+  if (announcer_.AnyToGreet()) announcer_.Greet(News());
   ResolveState(now_ns);
   EndViewers(goodbye);
   for (const auto& rendition : renditions_) {

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "service/core/announcer.h"
 #include "service/core/display_metrics.h"
 #include "service/core/display_options.h"
 #include "service/core/display_requests.h"
@@ -54,7 +55,7 @@ class DisplayLoop {
   void AddMode(ModeRequest request) { requests_.AddMode(std::move(request)); }
   void SetStateWatched(bool watched);
   /// Says goodbye to all viewers.
-  void EndViewers(const Goodbye& goodbye);
+  void EndViewers(const Goodbye& goodbye) { announcer_.SayGoodbye(goodbye); }
 
   /// Does what is due and returns when to call again at the latest (INT64_MAX: only when woken).
   int64_t Step(int64_t now_ns);
@@ -72,23 +73,7 @@ class DisplayLoop {
   int64_t last_look_ns() const { return last_look_ns_.value_or(0); }
 
  private:
-  // What the steps do with viewers: announcer.cc.
   void SweepViewers(int64_t now_ns);
-  void GreetNewViewers();
-  void Broadcast(void (Viewer::*offer)(StreamEventPtr), const StreamEventPtr& event);
-  /// Draws a cursor that is separate into the pictures if any viewer asked for that.
-  void ChooseCursorPath();
-  StreamEventPtr MakeStarted(const Rendition& rendition) const;
-  /// Begins all streams anew: the cursor takes another way.
-  void BroadcastStarted();
-  /// Tells the members of a rendition whose encoder is new, where they do not know already.
-  void TellNewEncoder(Rendition& rendition);
-  void TellStarted(Member& member, const StreamEventPtr& started, const Rendition& rendition);
-  void Tick(int64_t now_ns);
-  /// The part of a viewer's statistics that is the display's, since the viewer joined.
-  void FillCounts(const Member& member, StreamStats& stats) const;
-
-  // With planes: display_loop.cc.
   bool VideoLookDue(int64_t now_ns, const PlaneSource::Events& events) const;
   bool RequestLookDue(int64_t now_ns) const;
   bool TransientRetryWanted() const;
@@ -98,6 +83,10 @@ class DisplayLoop {
   void HandleGone();
   void HandleCursor(const Cursor& cursor);
   void CheckCpuPath();
+  /// Draws a cursor that is separate into the pictures if any viewer asked for that.
+  void ChooseCursorPath();
+  void PrepareRenditions(int64_t now_ns);
+  void EncodeRenditions(bool new_frame, int64_t now_ns);
   void SetWatched(bool watched, int64_t now_ns);
   void ResolveState(int64_t now_ns);
   void UpdateSnapshot();
@@ -105,11 +94,8 @@ class DisplayLoop {
   /// The guest's cursor is a plane of its own.
   bool cursor_separate() const { return source_ != nullptr && source_->info().cursor_separate; }
   CursorPath cursor_path() const;
+  DisplayNews News() const;
   int64_t NextStepNs(int64_t now_ns) const;
-
-  // With the renditions' encoders: display_loop.cc.
-  void PrepareRenditions(int64_t now_ns);
-  void EncodeRenditions(bool new_frame, int64_t now_ns);
   const Frame* frame() const { return frame_.has_value() ? &*frame_ : nullptr; }
 
   const DisplayOptions options_;
@@ -118,13 +104,12 @@ class DisplayLoop {
   const SnapshotCallback publish_;
   const std::shared_ptr<DisplayMetrics> metrics_ = std::make_shared<DisplayMetrics>();
 
-  /// Outlives the frame, whose memory may be the source's.
+  /// Before the frame, which it outlives: the memory may be the source's.
   std::unique_ptr<PlaneSource> source_;
   bool watched_ = false;
   bool state_watched_ = false;
   /// Look in the next step, whatever the pace: somebody just began to watch.
   bool look_wanted_ = true;
-
   DisplayRequests requests_;
 
   /// What the plane says, and what the encoder says of a plane that has a frame.
@@ -142,14 +127,12 @@ class DisplayLoop {
   int64_t transient_retry_ns_ = 0;
 
   int64_t encoder_drop_ns_ = 0;
-  /// What the viewers were told last in a StreamStarted.
-  CursorPath told_cursor_path_ = CursorPath::kUnknown;
-
   int64_t next_tick_ns_ = 0;
   DisplaySnapshot snapshot_;
   DisplaySnapshot published_;
-  /// Last, so as to let go first: their encoders may hold the frame.
+  /// Behind what it refers to. Its encoders may hold the frame, so it lets go first.
   RenditionSet renditions_;
+  Announcer announcer_;
 };
 
 }  // namespace planecast
