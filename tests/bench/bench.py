@@ -5,6 +5,8 @@
 --json FILE writes {"machine": {...}, "results": [...]}. A result has name, value (the median of the
 rounds), unit, target, met, spread ([least, most]); a missed target has a why; one that could not be
 measured has no value and says why in not_measured.
+
+--against COMMIT compares with that commit's programs, built here, instead; see against.py.
 """
 
 import argparse
@@ -17,6 +19,7 @@ import subprocess
 import sys
 import time
 
+import against
 import programs
 from programs import shown
 
@@ -124,11 +127,20 @@ def main():
     parser.add_argument("--only", metavar="REGEX", default="", help="cases whose names match")
     parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write results there")
     parser.add_argument("--list", action="store_true", help="only name the cases")
+    parser.add_argument("--against", metavar="COMMIT",
+                        help="compare with that commit's programs, in turn; see tests/bench/README.md")
+    parser.add_argument("--rounds", metavar="N", type=int,
+                        help=f"with --against: most rounds of a case ({against.ROUNDS}, "
+                             f"quick {against.FIRST_LOOK})")
     options = parser.parse_args()
+    if options.rounds is not None and (options.against is None or options.rounds < against.FIRST_LOOK):
+        parser.error(f"--rounds needs --against, and at least {against.FIRST_LOOK}: fewer decide nothing")
     effort = ["--tiny"] if options.smoke else ["--quick"] if options.quick else []
     wanted = re.compile(options.only)
 
     machine = describe_machine()
+    if options.against is not None:
+        return against.run(options, machine, wanted)
     results = []
     ok = True
     for name in programs.PROGRAMS:
