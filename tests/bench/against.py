@@ -12,7 +12,7 @@ how many of them lie on each side, which asks nothing of how they are spread.
   not worse  it lies below that limit, but too wide to say more
   same       all of it is within 3 %
   better     all of it is more than 3 % better
-  -          not judged: what others take, or a ratio of two of our own numbers
+  -          not judged: see NOT_JUDGED in programs.py
 
 Cases stop after 8 rounds, 16, 32, ... when none of their rows is unclear any more.
 
@@ -209,7 +209,7 @@ def check_out(commit):
     if git("rev-parse", "HEAD", tree=tree) != sha or git("status", "--porcelain", tree=tree):
         raise SystemExit(f"bench: {tree} was changed; remove it")
     os.utime(tree)
-    others = sorted(CACHE.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    others = sorted((path.parent for path in CACHE.glob("*/.git")), key=lambda path: path.stat().st_mtime, reverse=True)
     for old in others[KEPT_COMMITS:]:
         git("worktree", "remove", "--force", str(old))
     return tree, sha
@@ -218,10 +218,10 @@ def check_out(commit):
 def build(tree):
     """Its bench programs, by its own presets. Returns the folder that they are in."""
     env = {**os.environ, "CCACHE_BASEDIR": str(tree)}
-    build_command = ["cmake", "--build", "--preset", "release", "-j", str(os.cpu_count()), "--target", TARGET]
-    for command in (["cmake", "--preset", "release"], build_command):
-        quiet = subprocess.DEVNULL if command != build_command else None
-        if subprocess.run(command, cwd=tree, env=env, stdout=quiet).returncode != 0:
+    for command, stdout in ((["cmake", "--preset", "release"], subprocess.DEVNULL),
+                            (["cmake", "--build", "--preset", "release", "-j", str(os.cpu_count()),
+                              "--target", TARGET], sys.stderr)):
+        if subprocess.run(command, cwd=tree, env=env, stdout=stdout).returncode != 0:
             raise SystemExit(f"bench: {tree.name} can't be built: {' '.join(command)}")
     return tree / "build" / "release" / "bin"
 
@@ -255,7 +255,7 @@ def print_rows(rows):
     for row in rows:
         ratios = row.ratios
         if row.failure or not ratios:
-            print(f"{row.name:{width}}  {row.failure or 'no ratio: not above 0'}")
+            print(f"{row.name:{width}}  {'FAILED, see below' if row.failure else 'no ratio: not above 0'}")
             continue
         before, after = (programs.shown(statistics.median(side)) for side in (row.before, row.after))
         print(f"{row.name:{width}}  {row.unit:6}  {before:>8}  {after:>8}  {statistics.median(ratios):6.3f}  "
