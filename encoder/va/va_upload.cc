@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "encoder/h264/h264_headers.h"
 #include "encoder/pixels/pixels.h"
+#include "encoder/screen/frame_compare.h"
 #include "encoder/va/va_convert.h"
 
 namespace planecast {
