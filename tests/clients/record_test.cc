@@ -230,7 +230,7 @@ TEST_F(RecordTest, WithoutAPictureFailsWithStateReasonAndRemedy) {
     ReadToEnd(stream);
     return grpc::Status::OK;
   });
-  const CliResult result = Record("a.mp4", {"--timeout", "200ms"});
+  const CliResult result = Record("a.mp4", {"--timeout", "2s"});
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_THAT(result.err,
               HasSubstr("desk is WAITING_FOR_GUEST: No framebuffer yet. Wait for the guest's "

@@ -83,6 +83,7 @@ class StreamTest : public ::testing::Test {
   StreamTest() {
     ClientOptions options;
     options.server = server_.address();
+    options.deadline = std::chrono::seconds(120);
     client_ = *Client::Connect(options);
     options_.backoff_min = milliseconds(1);
     options_.backoff_max = milliseconds(5);

@@ -208,6 +208,7 @@ NetDaemon::NetDaemon(const std::string& scene, int width_px, int height_px,
 std::unique_ptr<Client> NetDaemon::NewClient(int port) {
   ClientOptions options;
   options.server = absl::StrCat("127.0.0.1:", port);
+  options.deadline = std::chrono::seconds(kPatienceSeconds);
   auto client = Client::Connect(options);
   if (!client.ok()) {
     ADD_FAILURE() << client.status();

@@ -27,7 +27,7 @@
 namespace planecast::testing {
 
 /// No call of a test may take longer; far beyond what any needs.
-inline constexpr std::chrono::seconds kCallMax{30};
+inline constexpr std::chrono::seconds kCallMax{120};
 
 /// A client context with a deadline, so that a test fails instead of hanging.
 class CallContext : public grpc::ClientContext {

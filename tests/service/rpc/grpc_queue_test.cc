@@ -44,7 +44,7 @@ class GrpcQueueTest : public ::testing::Test {
 
   grpc::Status Check(const std::string& service, HealthCheckResponse* response) {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(120));
     HealthCheckRequest request;
     request.set_service(service);
     return stub_->Check(&context, request, response);

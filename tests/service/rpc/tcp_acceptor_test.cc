@@ -58,7 +58,7 @@ TEST(TcpAcceptorTest, HandsConnectionsToGrpcUntilItIsStopped) {
   ASSERT_NE(server, nullptr);
   queue.Serve();
   ASSERT_TRUE(acceptor.Start().ok());
-  const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(20);
+  const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(120);
   const auto channel = grpc::CreateChannel(target, grpc::InsecureChannelCredentials());
   EXPECT_TRUE(channel->WaitForConnected(deadline));
   acceptor.Stop();
