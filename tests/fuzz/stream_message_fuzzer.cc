@@ -50,7 +50,7 @@ class Stream {
     }
     if (request.has_key_frame()) viewer_.RequestKeyFrame();
     if (request.has_limits()) {
-      const auto limits = ToLimits(request.limits());
+      const auto limits = ToLimits(request.limits(), viewer_.limits());
       if (!limits.ok()) return;
       if (limits->bitrate_max_bps < 0 || limits->frame_rate_max_hz > kViewerFrameRateMaxHz) abort();
       viewer_.SetLimits(*limits).IgnoreError();

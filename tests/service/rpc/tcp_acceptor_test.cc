@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "service/rpc/grpc_queue.h"
+#include "tests/service/rpc/test_gate.h"
 
 namespace planecast {
 namespace {
@@ -52,7 +53,8 @@ TEST(TcpAcceptorTest, HandsConnectionsToGrpcUntilItIsStopped) {
   TcpAcceptor acceptor;
   grpc::ServerBuilder builder;
   acceptor.Add(builder, *std::move(listener), grpc::InsecureServerCredentials());
-  GrpcQueue queue(MonotonicClock());
+  testing::TestGate gate;
+  GrpcQueue queue(MonotonicClock(), gate.gate());
   queue.AddTo(builder);
   const auto server = builder.BuildAndStart();
   ASSERT_NE(server, nullptr);
