@@ -3,6 +3,7 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <mutex>
@@ -16,17 +17,23 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "encoder/encoder.h"
+#include "service/access/audit_log.h"
+#include "service/access/policy.h"
+#include "service/access/ticket_store.h"
+#include "service/config/access_config.h"
 #include "service/config/config.h"
+#include "service/rpc/grpc_access_service.h"
 #include "service/rpc/grpc_display_service.h"
 #include "service/rpc/grpc_event_codec.h"
+#include "service/rpc/grpc_gate.h"
 #include "service/rpc/grpc_health_service.h"
 #include "service/rpc/grpc_host_service.h"
+#include "service/rpc/grpc_input_service.h"
 #include "service/rpc/grpc_queue.h"
 #include "service/rpc/grpc_reflection_service.h"
 #include "service/rpc/grpc_viewer_service.h"
 #include "service/rpc/proto_convert.h"
 #include "service/rpc/wall_clock.h"
-#include "service/sockets/host_port.h"
 #include "service/sockets/unix_socket.h"
 #include "service/sources/hand_over.h"
 #include "service/sources/render_node.h"
@@ -73,8 +80,12 @@ void SetServerOptions(grpc::ServerBuilder& builder) {
 
 /// All that the server serves.
 std::vector<std::string> ServiceNames() {
-  return {v1::HostService::service_full_name(), v1::DisplayService::service_full_name(),
-          v1::ViewerService::service_full_name(), grpc::health::v1::Health::service_full_name(),
+  return {v1::HostService::service_full_name(),
+          v1::DisplayService::service_full_name(),
+          v1::ViewerService::service_full_name(),
+          v1::AccessService::service_full_name(),
+          v1::InputService::service_full_name(),
+          grpc::health::v1::Health::service_full_name(),
           grpc::reflection::v1alpha::ServerReflection::service_full_name()};
 }
 
@@ -97,7 +108,9 @@ class Daemon::Impl {
         wall_(*parts_.clock),
         codec_(wall_),
         states_(log, *parts_.clock),
-        queue_(*parts_.clock) {}
+        policy_(MakeAccessPolicy(config_)),
+        tickets_(TicketStore::Make(*parts_.clock)),
+        listen_(log) {}
   ~Impl() { Drain(); }
 
   absl::Status Start() {
@@ -105,6 +118,11 @@ class Daemon::Impl {
     auto socket_lock = ClaimSocketPath(config_.socket_path());
     if (!socket_lock.ok()) return socket_lock.status();
     socket_lock_ = *std::move(socket_lock);
+    if (auto status = ClaimViewerSocket(); !status.ok()) return status;
+    if (auto status = OpenAuditLog(); !status.ok()) return status;
+    gate_ = std::make_unique<GrpcGate>(
+        GrpcGate::Parts{policy_, tickets_, audit_.get(), parts_.clock}, MakePeerReader(config_));
+    queue_ = std::make_unique<GrpcQueue>(*parts_.clock, *gate_);
     if (auto status = StartHandOver(); !status.ok()) return status;
     const EncoderCatalog catalog = EncoderCatalog::Probe({.render_nodes = NamedRenderNodes()});
     TellEncoders(catalog);
@@ -113,9 +131,10 @@ class Daemon::Impl {
     if (auto status = StartMetrics(); !status.ok()) return status;
     host_service_ = std::make_unique<GrpcHostService>(GrpcHostService::Options{
         config_.limits().displays_max(), config_.limits().viewers_per_display_max(),
-        hand_over_ != nullptr, catalog.encoders(), catalog.render_nodes()});
+        hand_over_ != nullptr, catalog.encoders(), catalog.render_nodes(), OpenDoors(config_)});
     display_service_ = std::make_unique<GrpcDisplayService>(*registry_, wall_, log_);
-    viewer_service_ = std::make_unique<GrpcViewerService>(*registry_, codec_, log_);
+    viewer_service_ = std::make_unique<GrpcViewerService>(*registry_, codec_, wall_, log_);
+    access_service_ = std::make_unique<GrpcAccessService>(*registry_, wall_);
     AttachConfigured();
     starting_ = false;
     return Listen();
@@ -126,14 +145,20 @@ class Daemon::Impl {
     if (drained_) return;
     drained_ = true;
     if (server_ != nullptr) DrainServer();
-    queue_.Stop();
+    if (queue_ != nullptr) queue_->Stop();
     // Devices are closed when this returns, not when the daemon is destroyed.
     server_.reset();
     viewer_service_.reset();
+    access_service_.reset();
     display_service_.reset();
     metrics_.reset();
     registry_.reset();
     hand_over_.reset();
+    // Lines that wait are written.
+    queue_.reset();
+    gate_.reset();
+    RemoveSockets();
+    viewer_socket_lock_.reset();
     socket_lock_.reset();
   }
 
@@ -141,6 +166,45 @@ class Daemon::Impl {
   const std::string& metrics_address() const { return metrics_address_; }
 
  private:
+  /// A viewers' socket that nobody asked for is no reason not to start.
+  absl::Status ClaimViewerSocket() {
+    if (config_.viewer_socket_path() == kNoSocket) return absl::OkStatus();
+    auto lock = ClaimSocketPath(config_.viewer_socket_path());
+    if (lock.ok()) {
+      viewer_socket_lock_ = *std::move(lock);
+      return absl::OkStatus();
+    }
+    if (!ViewerSocketIsDefault(config_)) return lock.status();
+    log_.Warning("", absl::StrCat("no socket for viewers: ", lock.status().message(),
+                                  "; --viewer-socket names another path, or none"));
+    config_.set_viewer_socket_path(std::string(kNoSocket));
+    return absl::OkStatus();
+  }
+
+  absl::Status OpenAuditLog() {
+    AuditLog::Options options;
+    options.file_path = config_.audit().file_path();
+    options.log_line = [this](const std::string& json) {
+      log_.Info("", absl::StrCat("audit: ", json));
+    };
+    options.wall_ns = [] {
+      const auto now = std::chrono::system_clock::now().time_since_epoch();
+      return std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+    };
+    options.monotonic_ns = [this] { return parts_.clock->NowNs(); };
+    auto audit = AuditLog::Open(std::move(options));
+    if (!audit.ok()) return audit.status();
+    audit_ = *std::move(audit);
+    return absl::OkStatus();
+  }
+
+  /// Only those that this process bound.
+  void RemoveSockets() {
+    for (const BoundAddress& address : addresses_) {
+      if (address.port == 0) unlink(address.target.substr(sizeof("unix:") - 1).c_str());
+    }
+  }
+
   absl::Status StartHandOver() {
     if (config_.hand_over_socket_path().empty()) return absl::OkStatus();
     auto server = HandOverServer::Start(config_.hand_over_socket_path(), log_, *parts_.clock);
@@ -253,21 +317,22 @@ class Daemon::Impl {
     absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
     grpc::ServerBuilder builder;
     SetServerOptions(builder);
-    if (auto status = listen_.AddTo(builder, config_); !status.ok()) return status;
-    queue_.AddTo(builder);
-    host_service_->AddTo(builder, queue_);
-    display_service_->AddTo(builder, queue_);
-    viewer_service_->AddTo(builder, queue_);
-    health_service_.AddTo(builder, queue_);
-    reflection_service_.AddTo(builder, queue_);
-    {
-      const OwnerOnlyFiles guard;
-      server_ = builder.BuildAndStart();
+    if (auto status = listen_.AddTo(builder, config_, policy_->bound_uids()); !status.ok()) {
+      return status;
     }
-    if (server_ == nullptr) return listen_.BuildError();
-    queue_.Serve();
-    if (auto status = listen_.Start(); !status.ok()) return status;
     addresses_ = listen_.bound();
+    queue_->AddTo(builder);
+    host_service_->AddTo(builder, *queue_);
+    display_service_->AddTo(builder, *queue_);
+    viewer_service_->AddTo(builder, *queue_);
+    access_service_->AddTo(builder, *queue_);
+    input_service_.AddTo(builder, *queue_);
+    health_service_.AddTo(builder, *queue_);
+    reflection_service_.AddTo(builder, *queue_);
+    server_ = builder.BuildAndStart();
+    if (server_ == nullptr) return absl::InternalError("the gRPC server did not start");
+    queue_->Serve();
+    if (auto status = listen_.Start(); !status.ok()) return status;
     for (const BoundAddress& address : addresses_) {
       log_.Info("", absl::StrCat("listening on ", address.target, address.tls ? " (TLS)" : ""));
     }
@@ -275,24 +340,16 @@ class Daemon::Impl {
     return absl::OkStatus();
   }
 
-  /// Says who can operate the daemon beside the owner of its socket.
+  /// Says who can come in without credentials, and who no longer can.
   void WarnOfOpenDoors() {
-    for (int i = 0; i < config_.listeners_size(); ++i) {
-      const config::v1::Listener& listener = config_.listeners(i);
-      // The unix socket is the first address.
-      const std::string& target = addresses_[static_cast<size_t>(i) + 1].target;
-      if (listener.has_tls()) {
-        if (!listener.tls().client_ca_path().empty()) continue;
-        log_.Warning("", absl::StrCat("TLS without client_ca_path on ", target,
-                                      ": anyone who can connect can see and control the displays"));
-        continue;
-      }
-      auto address = ParseHostPort(listener.address());
-      const bool loopback = address.ok() && IsLoopbackHost(address->host);
-      log_.Warning("", absl::StrCat("plain text on ", target, ": ",
-                                    loopback ? "any local user" : "everyone on that network",
-                                    " can see and control the displays"));
+    ServerConfig bound = config_;
+    const int unix_sockets = static_cast<int>(addresses_.size()) - bound.listeners_size();
+    for (int i = 0; i < bound.listeners_size(); ++i) {
+      bound.mutable_listeners(i)->set_address(
+          addresses_[static_cast<size_t>(unix_sockets + i)].target);
     }
+    for (const std::string& door : OpenDoors(bound)) log_.Warning("", door);
+    for (const std::string& lost : UpgradeWarnings(config_)) log_.Warning("", lost);
   }
 
   void DrainServer() {
@@ -307,12 +364,12 @@ class Daemon::Impl {
     const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(kDrainMaxSeconds);
     viewer_service_->AwaitStreamsEnd(deadline);
     listen_.Stop();
-    queue_.Drain();
+    queue_->Drain();
     server_->Shutdown(deadline);
     log_.Info("", "stopped");
   }
 
-  const ServerConfig config_;
+  ServerConfig config_;
   const Logger& log_;
   Parts parts_;
   const WallClock wall_;
@@ -320,6 +377,11 @@ class Daemon::Impl {
   StateLog states_;
   bool starting_ = true;
   std::optional<Fd> socket_lock_;
+  std::optional<Fd> viewer_socket_lock_;
+  const std::shared_ptr<const AccessPolicy> policy_;
+  const std::shared_ptr<TicketStore> tickets_;
+  std::unique_ptr<AuditLog> audit_;
+  std::unique_ptr<GrpcGate> gate_;
   std::unique_ptr<HandOverServer> hand_over_;
   /// Those that were probed. Constant once the first display is attached.
   std::set<std::string> render_nodes_;
@@ -329,9 +391,11 @@ class Daemon::Impl {
   std::unique_ptr<GrpcHostService> host_service_;
   std::unique_ptr<GrpcDisplayService> display_service_;
   std::unique_ptr<GrpcViewerService> viewer_service_;
+  std::unique_ptr<GrpcAccessService> access_service_;
+  GrpcInputService input_service_;
   GrpcHealthService health_service_{ServiceNames()};
   GrpcReflectionService reflection_service_{ServiceNames()};
-  GrpcQueue queue_;
+  std::unique_ptr<GrpcQueue> queue_;
   ListenAddresses listen_;
   std::unique_ptr<grpc::Server> server_;
   std::vector<BoundAddress> addresses_;

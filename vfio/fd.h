@@ -33,6 +33,9 @@ class Fd {
   bool valid() const { return fd_ >= 0; }
   Sys& sys() const { return *sys_; }
 
+  /// Gives the fd away, to one who will close it.
+  [[nodiscard]] int Release() { return std::exchange(fd_, -1); }
+
   /// Closes the fd, if any.
   void Reset() {
     if (fd_ >= 0) sys_->Close(std::exchange(fd_, -1));

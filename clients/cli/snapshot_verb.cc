@@ -11,21 +11,23 @@
 namespace planecast::cli {
 namespace {
 
-void Report(const Context& context, const std::string& path, const v1::GetSnapshotResponse& png) {
+void Report(const Context& context, const std::string& path,
+            const v1::GetSnapshotResponse& snapshot) {
   if (context.output == Output::kJson) {
     google::protobuf::Struct report;
     auto& fields = *report.mutable_fields();
     fields["file"].set_string_value(path);
-    fields["width_px"].set_number_value(png.width_px());
-    fields["height_px"].set_number_value(png.height_px());
-    fields["capture_time"].set_string_value(FormatTime(png.has_capture_time(), png.capture_time()));
-    fields["cursor_drawn"].set_bool_value(png.cursor_drawn());
+    fields["width_px"].set_number_value(snapshot.width_px());
+    fields["height_px"].set_number_value(snapshot.height_px());
+    fields["capture_time"].set_string_value(
+        FormatTime(snapshot.has_capture_time(), snapshot.capture_time()));
+    fields["cursor_drawn"].set_bool_value(snapshot.cursor_drawn());
     context.out() << FormatJson(report);
     return;
   }
-  context.err() << "wrote " << path << ", " << png.width_px() << "x" << png.height_px() << ", "
-                << FormatBytes(png.png().size())
-                << (png.cursor_drawn() ? ", with the cursor\n" : "\n");
+  context.err() << "wrote " << path << ", " << snapshot.width_px() << "x" << snapshot.height_px()
+                << ", " << FormatBytes(snapshot.image().size())
+                << (snapshot.cursor_drawn() ? ", with the cursor\n" : "\n");
 }
 
 // Says of the display's state what the server's message has not said.
@@ -57,7 +59,7 @@ int RunSnapshot(const Context& context) {
   const std::unique_ptr<Client> client = Connect(context, exit_code);
   if (client == nullptr) return exit_code;
   const absl::StatusOr<v1::GetSnapshotResponse> snapshot =
-      client->GetSnapshot(context.display(), context.args.Has("no-cursor"));
+      client->GetSnapshot(context.display(), {.exclude_cursor = context.args.Has("no-cursor")});
   if (!snapshot.ok()) {
     exit_code = CallFailed(context, absl::StrCat("take a snapshot of ", context.display()),
                            snapshot.status());
@@ -65,10 +67,10 @@ int RunSnapshot(const Context& context) {
     return exit_code;
   }
   if (path == "-") {
-    context.out() << snapshot->png() << std::flush;
+    context.out() << snapshot->image() << std::flush;
     return kDone;
   }
-  const absl::Status written = WriteFile(path, snapshot->png());
+  const absl::Status written = WriteFile(path, snapshot->image());
   if (!written.ok()) return Failed(context, "save the snapshot", written);
   Report(context, path, *snapshot);
   return kDone;

@@ -24,6 +24,8 @@ namespace {
 
 // A key frame of an 8K display, or a snapshot of noise at that size, in bytes.
 constexpr int kMessageSizeMax = 128 << 20;
+// What a snapshot may take; the most that a server gives.
+constexpr int64_t kSnapshotSizeMax = int64_t{64} << 20;
 // What may be under way to a client that neither acknowledges nor reads, in bytes. Small: whatever
 // waits in there is an old picture by the time it is shown.
 constexpr int kReceiveWindowBytes = 256 << 10;
@@ -263,12 +265,14 @@ absl::Status Client::SetDisplayMode(std::string_view display, int width_px, int 
 }
 
 absl::StatusOr<v1::GetSnapshotResponse> Client::GetSnapshot(std::string_view display,
-                                                            bool exclude_cursor) {
+                                                            const SnapshotOptions& options) {
   absl::StatusOr<std::string> name = ParseDisplayName(display);
   if (!name.ok()) return name.status();
   v1::GetSnapshotRequest request;
   request.set_name(*std::move(name));
-  request.set_exclude_cursor(exclude_cursor);
+  request.set_exclude_cursor(options.exclude_cursor);
+  request.set_width_max_px(options.width_max_px);
+  request.set_size_max_bytes(kSnapshotSizeMax);
   v1::GetSnapshotResponse response;
   const absl::Status status =
       impl_->Call(*impl_->displays, &v1::DisplayService::Stub::GetSnapshot, request, response);

@@ -58,6 +58,14 @@ struct ClientOptions {
   std::chrono::milliseconds deadline{10'000};
 };
 
+/// What to take a snapshot of.
+struct SnapshotOptions {
+  /// Without the cursor even where it is a plane of its own.
+  bool exclude_cursor = false;
+  /// Scaled down to at most this width, 0 for as it is.
+  int width_max_px = 0;
+};
+
 /// A connection to a planecast server.
 ///
 /// Thread-safe. Displays are named by their id or by their resource name. Errors keep the codes of
@@ -100,9 +108,9 @@ class Client {
   /// Offers the guest a mode.
   absl::Status SetDisplayMode(std::string_view display, int width_px, int height_px);
 
-  /// The current picture as PNG, with the cursor unless `exclude_cursor`.
+  /// The current picture as PNG.
   absl::StatusOr<v1::GetSnapshotResponse> GetSnapshot(std::string_view display,
-                                                      bool exclude_cursor = false);
+                                                      const SnapshotOptions& options = {});
 
   /// Calls `on_event`, on this thread, with what is attached, a bookmark, and each change, until
   /// `stop` is requested or `on_event` returns false (both: OK) or the connection ends (its

@@ -1,5 +1,6 @@
 #include "clients/cpp/stream.h"
 
+#include <google/protobuf/util/time_util.h>
 #include <grpcpp/client_context.h>
 #include <grpcpp/support/sync_stream.h>
 
@@ -51,6 +52,26 @@ bool IsFinal(absl::StatusCode code) {
     default:
       return false;
   }
+}
+
+// The server ended this viewer, and means it, whatever else its Goodbye says.
+bool IsSentAway(const v1::Goodbye& goodbye) {
+  return goodbye.reason() == v1::Goodbye::REASON_EVICTED ||
+         goodbye.reason() == v1::Goodbye::REASON_REVOKED;
+}
+
+bool IsFinal(const v1::Goodbye& goodbye) {
+  return IsSentAway(goodbye) || !goodbye.has_retry_after();
+}
+
+Milliseconds RetryAfter(const v1::Goodbye& goodbye) {
+  using google::protobuf::util::TimeUtil;
+  return Milliseconds(TimeUtil::DurationToMilliseconds(goodbye.retry_after()));
+}
+
+absl::Status StatusOf(const v1::Goodbye& goodbye) {
+  return IsSentAway(goodbye) ? absl::PermissionDeniedError(goodbye.message())
+                             : absl::UnavailableError(goodbye.message());
 }
 
 // Two threads: one reads events and calls the handler, the other writes requests, so that neither a
@@ -160,9 +181,8 @@ class StreamImpl : public Stream {
   std::optional<Milliseconds> RetryDelay(const Ending& ending, Backoff& backoff) const {
     if (!options_.reconnect) return std::nullopt;
     if (ending.goodbye) {
-      const int32_t retry_after_ms = ending.goodbye->retry_after_ms();
-      if (retry_after_ms < 0) return std::nullopt;
-      return std::max(Milliseconds(retry_after_ms), backoff.Next());
+      if (IsFinal(*ending.goodbye)) return std::nullopt;
+      return std::max(RetryAfter(*ending.goodbye), backoff.Next());
     }
     if (IsFinal(ending.status.code())) return std::nullopt;
     return backoff.Next();
@@ -191,7 +211,7 @@ class StreamImpl : public Stream {
     ending.status = explain_(call->Finish());
     // After a Goodbye the connection's own end has nothing to add.
     if (ending.goodbye) {
-      ending.status = absl::UnavailableError(ending.goodbye->message());
+      ending.status = StatusOf(*ending.goodbye);
     } else if (ending.status.ok()) {
       ending.status = absl::UnavailableError("the server ended the stream");
     }
@@ -261,7 +281,7 @@ class StreamImpl : public Stream {
       if (!call.Write(request)) return false;
     }
     if (!outbox.acknowledgement) return true;
-    *request.mutable_acknowledgement() = *outbox.acknowledgement;
+    *request.mutable_acknowledgements()->add_acknowledgements() = *outbox.acknowledgement;
     return call.Write(request);
   }
 
@@ -284,6 +304,9 @@ class StreamImpl : public Stream {
       case v1::StreamEvent::kGoodbye:
         ending.goodbye = event.goodbye();
         return handler_.OnGoodbye(event.goodbye());
+      case v1::StreamEvent::kInputState:
+      case v1::StreamEvent::kControlChanged:
+        return;  // Nothing sends them yet.
       case v1::StreamEvent::EVENT_NOT_SET:
         return;  // An event of a newer server.
     }

@@ -66,7 +66,7 @@ def save_snapshot(channel, name, path):
     service = display_service_pb2_grpc.DisplayServiceStub(channel)
     snapshot = service.GetSnapshot(display_service_pb2.GetSnapshotRequest(name=name),
                                    timeout=TIMEOUT_S)
-    path.write_bytes(snapshot.png)
+    path.write_bytes(snapshot.image)
     print(f"wrote {path}, {snapshot.width_px}x{snapshot.height_px}")
 
 

@@ -18,12 +18,13 @@
 #include "encoder/va/va_policy.h"
 #include "encoder/va/va_session.h"
 #include "encoder/va/va_upload.h"
+#include "encoder/va/va_wait.h"
 
 namespace planecast {
 
 struct VaEncoderOptions {
   /// How long the GPU may take for one picture before it counts as hanging.
-  int64_t timeout_ns = 2'000'000'000;
+  int64_t timeout_ns = GpuTimeoutNs();
   /// Ways that are known not to work, from the top of the ladder.
   size_t rungs_to_skip = 0;
   /// Fail rather than try the next way.

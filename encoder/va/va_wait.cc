@@ -1,5 +1,6 @@
 #include "encoder/va/va_wait.h"
 
+#include <atomic>
 #include <chrono>
 #include <utility>
 
@@ -8,12 +9,25 @@
 namespace planecast {
 namespace {
 
+constexpr int64_t kGpuTimeoutNs = 2'000'000'000;
+
+std::atomic<int64_t> timeout_for_test_ns = 0;
+
 absl::Status TimedOut(int64_t timeout_ns) {
   return absl::DeadlineExceededError(
       absl::StrCat("the GPU did not finish a picture within ", timeout_ns / 1'000'000, " ms"));
 }
 
 }  // namespace
+
+int64_t GpuTimeoutNs() {
+  const int64_t for_test_ns = timeout_for_test_ns;
+  return for_test_ns != 0 ? for_test_ns : kGpuTimeoutNs;
+}
+
+void SetGpuTimeoutForTest(int64_t timeout_ns) {
+  timeout_for_test_ns = timeout_ns;
+}
 
 VaWait::VaWait(std::shared_ptr<VaDisplay> display) : display_(std::move(display)) {}
 

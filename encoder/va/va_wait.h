@@ -14,6 +14,12 @@
 
 namespace planecast {
 
+/// How long a GPU may take for one picture before it counts as hanging: 2 s. Thread-safe.
+int64_t GpuTimeoutNs();
+/// For tests whose GPU is software, as slow as the machine is; 0 for the usual. Thread-safe; counts
+/// for encoders made from here on.
+void SetGpuTimeoutForTest(int64_t timeout_ns);
+
 /// Waits until the driver is done with a picture. Bound to one thread.
 ///
 /// Where vaSyncBuffer works it takes the time limit itself. Elsewhere vaSyncSurface, which takes

@@ -61,7 +61,7 @@ std::string TakeEscaped(std::string_view& text) {
     return std::string(kSecretPrefix).append(kCut);
   }
   const Character character = Decode(text);
-  const std::string raw(text.substr(0, std::max<size_t>(character.size_bytes, 1)));
+  std::string raw(text.substr(0, std::max<size_t>(character.size_bytes, 1)));
   text.remove_prefix(raw.size());
   if (character.size_bytes == 0) return std::string(kReplacement);
   if (raw == "\"" || raw == "\\") return absl::StrCat("\\", raw);

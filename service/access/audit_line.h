@@ -13,7 +13,7 @@ namespace planecast {
 
 /// Of a string that somebody else chose, at most so many bytes get into a line, as escaped: the
 /// first for who and why, the second for the rest. A whole line stays below what the log cuts.
-inline constexpr size_t kAuditTextMaxBytes = 512;
+inline constexpr size_t kAuditTextMaxBytes = 400;
 inline constexpr size_t kAuditNameMaxBytes = 128;
 
 /// E.g. `planecast.stream.start`.

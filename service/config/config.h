@@ -18,6 +18,9 @@ inline constexpr std::string_view kViewerSocketName = "viewers.sock";
 /// What viewer_socket_path says for none, also after ParseConfig.
 inline constexpr std::string_view kNoViewerSocket = "none";
 
+/// What stands for no viewers' socket.
+inline constexpr std::string_view kNoSocket = "none";
+
 /// Largest config file, in bytes.
 inline constexpr size_t kConfigMaxBytes = 1 << 20;
 

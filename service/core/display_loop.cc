@@ -179,8 +179,9 @@ void DisplayLoop::PrepareRenditions(int64_t now_ns) {
     const bool further = rendition.get() != &renditions_.best();
     if (further && !rendition->has_encoder() && !rendition->AnyViewerReady()) continue;
     const Rendition::Readiness readiness = rendition->Prepare(*frame_, now_ns);
-    if (readiness == Rendition::Readiness::kNewEncoder)
+    if (readiness == Rendition::Readiness::kNewEncoder) {
       announcer_.TellNewEncoder(*rendition, News());
+    }
   }
   if (renditions_.best().problem().has_value()) encode_state_ = renditions_.best().problem();
 }

@@ -167,7 +167,7 @@ MethodRule RuleOf(std::string_view full_method_name) {
 GrpcGate::GrpcGate(Parts parts, PeerReader peers)
     : parts_(std::move(parts)),
       peers_(std::move(peers)),
-      limiter_(*parts_.clock),
+      limiter_(*parts_.clock, {}),
       audit_worker_(1, kAuditWaitMax) {}
 
 GrpcGate::~GrpcGate() = default;

@@ -75,8 +75,8 @@ absl::Status CheckKeyPair(const std::string& certificate, const std::string& key
 bool CanBeStamped(const config::v1::Listener& listener) {
   if (listener.has_tls()) return true;
   const auto address = ParseHostPort(listener.address());
-  return address.ok() && (address->host == "localhost" || address->host == "127.0.0.1" ||
-                          address->host == "::1");
+  return address.ok() &&
+         (address->host == "localhost" || address->host == "127.0.0.1" || address->host == "::1");
 }
 
 }  // namespace
@@ -118,7 +118,7 @@ absl::Status ListenAddresses::AddTo(grpc::ServerBuilder& builder,
   auto status = AddUnix(builder, {Fd(), Door::kOperatorSocket, config.socket_path(), std::nullopt},
                         UnixSocketAccess::Group(config.socket_group()));
   if (!status.ok()) return status;
-  if (config.viewer_socket_path() != kNoSocket) {
+  if (config.viewer_socket_path() != "none") {
     status = AddUnix(builder, {Fd(), Door::kViewerSocket, config.viewer_socket_path(), bound_uids},
                      UnixSocketAccess::Everybody());
     if (!status.ok()) return status;

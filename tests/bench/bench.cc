@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
 #include <string_view>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
@@ -35,6 +37,13 @@ std::string Quoted(std::string_view text) {
 
 std::string Number(double value) {
   return std::isfinite(value) ? absl::StrFormat("%.6g", value) : "null";
+}
+
+std::string NotMeasured(const std::string& name, const absl::Status& reason) {
+  return absl::StrFormat(
+      "{\"name\": %s, \"value\": null, \"unit\": \"\", \"target\": null, \"met\": null, "
+      "\"spread\": null, \"not_measured\": %s}",
+      Quoted(name), Quoted(std::string(reason.message())));
 }
 
 bool Met(const Target& target, double value) {
@@ -78,6 +87,8 @@ void WaitUntilNs(int64_t deadline_ns) {
 
 Bench::Bench(int argc, char** argv)
     : folder_(std::filesystem::read_symlink("/proc/self/exe").parent_path().string()) {
+  // A helper that is gone is an error of one write, not the bench's end.
+  std::signal(SIGPIPE, SIG_IGN);
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     if (argument == "--list") list_ = true;
@@ -92,7 +103,6 @@ void Bench::Case(std::string name, std::function<absl::Status(Bench&)> run) {
 }
 
 int Bench::Run() {
-  int failed = 0;
   for (const auto& [name, run] : cases_) {
     if (list_) {
       std::puts(name.c_str());
@@ -103,19 +113,26 @@ int Bench::Run() {
     }
     current_ = name;
     std::fprintf(stderr, "%s\n", name.c_str());
-    if (const absl::Status status = run(*this); !status.ok()) {
-      // What is missing on this machine is no failure of the bench.
-      Skip("", std::string(status.message()));
-      failed += status.code() == absl::StatusCode::kUnavailable ? 0 : 1;
+    const absl::Status status = run(*this);
+    const absl::Status judged = WithBadEnds(status);
+    const bool lost_helper = judged != status;
+    if (lost_helper) {
+      for (auto& [result, line] : results_) line = NotMeasured(result, judged);
     }
+    if (!status.ok() || results_.empty()) {
+      Skip("", judged.ok() ? absl::InternalError("it measures nothing") : judged);
+    }
+    failed_ += lost_helper ? 1 : 0;
+    for (const auto& [result, line] : results_) std::puts(line.c_str());
     std::fflush(stdout);
+    results_.clear();
   }
-  return failed == 0 ? 0 : 1;
+  return failed_ == 0 ? 0 : 1;
 }
 
 void Bench::Report(const std::string& name, const std::vector<double>& rounds,
                    const std::string& unit, std::optional<Target> target) {
-  if (rounds.empty()) return Skip(name, "no round gave a value");
+  if (rounds.empty()) return Skip(name, absl::InternalError("no round gave a value"));
   const Summary summary = Summarize(rounds);
   std::string wish = "null";
   std::string met = "null";
@@ -124,18 +141,32 @@ void Bench::Report(const std::string& name, const std::vector<double>& rounds,
     wish = Quoted(absl::StrCat(at_most ? "<= " : ">= ", Number(target->value)));
     met = Met(*target, summary.median) ? "true" : "false";
   }
-  absl::PrintF(
+  std::string full_name = absl::StrCat(current_, ".", name);
+  std::string line = absl::StrFormat(
       "{\"name\": %s, \"value\": %s, \"unit\": %s, \"target\": %s, \"met\": %s, "
-      "\"spread\": [%s, %s], \"rounds\": %d}\n",
-      Quoted(absl::StrCat(current_, ".", name)), Number(summary.median), Quoted(unit), wish, met,
-      Number(summary.min), Number(summary.max), static_cast<int>(rounds.size()));
+      "\"spread\": [%s, %s], \"rounds\": %d}",
+      Quoted(full_name), Number(summary.median), Quoted(unit), wish, met, Number(summary.min),
+      Number(summary.max), static_cast<int>(rounds.size()));
+  results_.emplace_back(std::move(full_name), std::move(line));
 }
 
-void Bench::Skip(const std::string& name, const std::string& reason) {
-  absl::PrintF(
-      "{\"name\": %s, \"value\": null, \"unit\": \"\", \"target\": null, \"met\": null, "
-      "\"spread\": null, \"not_measured\": %s}\n",
-      Quoted(name.empty() ? current_ : absl::StrCat(current_, ".", name)), Quoted(reason));
+void Bench::Skip(const std::string& name, const absl::Status& reason) {
+  std::string full_name = name.empty() ? current_ : absl::StrCat(current_, ".", name);
+  std::string line = NotMeasured(full_name, reason);
+  results_.emplace_back(std::move(full_name), std::move(line));
+  failed_ += absl::IsUnavailable(reason) ? 0 : 1;
+}
+
+absl::Status Bench::WithBadEnds(const absl::Status& status) const {
+  const std::vector<BadEnd> ends = std::exchange(bad_ends_, {});
+  const bool ours = std::any_of(ends.begin(), ends.end(), [](const auto& end) { return end.ours; });
+  if (ends.empty() || (absl::IsUnavailable(status) && !ours)) return status;
+  std::string what(status.message());
+  for (const BadEnd& end : ends) {
+    if (absl::StrContains(what, end.how)) continue;
+    absl::StrAppend(&what, what.empty() ? "" : "; ", end.how);
+  }
+  return absl::AbortedError(what);
 }
 
 }  // namespace planecast::bench

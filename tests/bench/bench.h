@@ -66,9 +66,10 @@ class Bench {
  public:
   Bench(int argc, char** argv);
 
-  /// Adds a case. Its results are called NAME.SOMETHING. An error becomes a result without value.
+  /// Adds a case. Its results are called NAME.SOMETHING. An error becomes a result without value; a
+  /// helper that ends badly, even after the last value, takes all values of its case with it.
   void Case(std::string name, std::function<absl::Status(Bench&)> run);
-  /// Runs what was asked for. The exit code: 1 if a case failed.
+  /// Runs what was asked for. The exit code: 1 if anything failed.
   int Run();
 
   const Effort& effort() const { return effort_; }
@@ -78,7 +79,15 @@ class Bench {
   /// Reports the median of the rounds; `name` is appended to the case's.
   void Report(const std::string& name, const std::vector<double>& rounds, const std::string& unit,
               std::optional<Target> target = std::nullopt);
-  void Skip(const std::string& name, const std::string& reason);
+  /// Reports that there is no value; a failure unless UNAVAILABLE: what is missing on this machine
+  /// is no failure of the bench.
+  void Skip(const std::string& name, const absl::Status& reason);
+
+  /// A child process that did not end as it should. `ours` is false for somebody else's program.
+  void OnBadEnd(bool ours, std::string how) const { bad_ends_.push_back({ours, std::move(how)}); }
+  /// What came of something that started child processes, once these are gone: ABORTED if one of
+  /// them ended badly. Somebody else's that can't do what it should stays UNAVAILABLE.
+  absl::Status WithBadEnds(const absl::Status& status) const;
 
  private:
   std::string folder_;
@@ -87,6 +96,15 @@ class Bench {
   std::vector<std::string> chosen_;
   std::vector<std::pair<std::string, std::function<absl::Status(Bench&)>>> cases_;
   std::string current_;
+  /// Of the current case: names and lines.
+  std::vector<std::pair<std::string, std::string>> results_;
+  int failed_ = 0;
+  struct BadEnd {
+    bool ours;
+    std::string how;
+  };
+  /// Since they were last looked at. Who only measures with a bench may lose a helper.
+  mutable std::vector<BadEnd> bad_ends_;
 };
 
 /// Waits for a moment of CLOCK_MONOTONIC.

@@ -5,6 +5,8 @@
 --json FILE writes {"machine": {...}, "results": [...]}. A result has name, value (the median of the
 rounds), unit, target, met, spread ([least, most]); a missed target has a why; one that could not be
 measured has no value and says why in not_measured.
+
+--against COMMIT compares with that commit's programs, built here, instead; see against.py.
 """
 
 import argparse
@@ -17,10 +19,10 @@ import subprocess
 import sys
 import time
 
-# In this order; each is NAME_bench in the folder of programs.
-PROGRAMS = ["pipeline", "fanout", "slots", "latency", "footprint", "va_path", "peers", "micro"]
-# Nothing may hang: the longest program takes about three minutes.
-PROGRAM_TIMEOUT_S = 400
+import against
+import programs
+from programs import shown
+
 # Where a target is known to be out of reach or close: why. For what else is missed there is no reason
 # but the machine, or a step back.
 REASONS = [
@@ -35,7 +37,6 @@ REASONS = [
     (r"slot\.typing\.video_bitrate", "changes of a few macroblocks are coded by ourselves, in an eighth of x264's "
                                      "time and with up to a fifth more bits"),
 ]
-FIELDS = ("name", "value", "unit", "target", "met", "spread")
 
 
 def first_line(path, key):
@@ -69,50 +70,16 @@ def describe_machine():
     }
 
 
-def cases_of(program):
-    listed = subprocess.run([program, "--list"], capture_output=True, text=True, timeout=60)
-    return listed.stdout.split()
-
-
-def check(result):
-    """What is wrong with a result, or nothing."""
-    missing = [field for field in FIELDS if field not in result]
-    if missing:
-        return f"lacks {', '.join(missing)}"
-    if result["value"] is None and not result.get("not_measured"):
-        return "has no value and no reason"
-    if result["value"] is not None and not result["spread"][0] <= result["value"] <= result["spread"][1]:
-        return "its value lies outside its spread"
-    return None
-
-
 def run_program(program, effort, cases, results):
     """True if the program did what it should."""
-    name = program.name
-    command = [str(program), *effort]
-    for case in cases:
-        command += ["--case", case]
-    try:
-        ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=PROGRAM_TIMEOUT_S)
-        output, ok = ran.stdout, ran.returncode == 0
-    except subprocess.TimeoutExpired as late:
-        output, ok = (late.stdout or b"").decode(), False
-        print(f"{name}: stopped after {PROGRAM_TIMEOUT_S} s", file=sys.stderr)
-    for line in output.splitlines():
-        try:
-            result = json.loads(line)
-        except ValueError:
-            print(f"{name}: no JSON: {line}", file=sys.stderr)
-            ok = False
-            continue
-        wrong = check(result)
-        if wrong:
-            print(f"{name}: {result.get('name')} {wrong}", file=sys.stderr)
-            ok = False
+    ran = programs.run(program, effort, cases)
+    for wrong in ran.wrong:
+        print(f"{program.name}: {wrong}", file=sys.stderr)
+    for result in ran.results:
         if result["met"] is False:
             result["why"] = reason_of(result)
-        results.append(result)
-    return ok
+    results += ran.results
+    return not ran.wrong
 
 
 def reason_of(result):
@@ -126,12 +93,6 @@ def reason_of(result):
 def missed_by(result):
     limit = float(result["target"].split()[-1])
     return f"{abs(result['value'] - limit) / limit:.0%}" if limit else shown(result["value"])
-
-
-def shown(value):
-    if value is None:
-        return "-"
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def print_table(machine, results):
@@ -166,14 +127,23 @@ def main():
     parser.add_argument("--only", metavar="REGEX", default="", help="cases whose names match")
     parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="write results there")
     parser.add_argument("--list", action="store_true", help="only name the cases")
+    parser.add_argument("--against", metavar="COMMIT",
+                        help="compare with that commit's programs, in turn; see tests/bench/README.md")
+    parser.add_argument("--rounds", metavar="N", type=int,
+                        help=f"with --against: most rounds of a case ({against.ROUNDS}, "
+                             f"quick {against.FIRST_LOOK})")
     options = parser.parse_args()
+    if options.rounds is not None and (options.against is None or options.rounds < against.FIRST_LOOK):
+        parser.error(f"--rounds needs --against, and at least {against.FIRST_LOOK}: fewer decide nothing")
     effort = ["--tiny"] if options.smoke else ["--quick"] if options.quick else []
     wanted = re.compile(options.only)
 
     machine = describe_machine()
+    if options.against is not None:
+        return against.run(options, machine, wanted)
     results = []
     ok = True
-    for name in PROGRAMS:
+    for name in programs.PROGRAMS:
         program = options.bin / f"{name}_bench"
         if options.program not in (None, program.name):
             continue
@@ -181,7 +151,7 @@ def main():
             results.append({"name": name, "value": None, "unit": "", "target": None, "met": None,
                             "spread": None, "not_measured": f"{program.name} was not built"})
             continue
-        cases = [case for case in cases_of(program) if wanted.search(case)]
+        cases = [case for case in programs.cases_of(program) if wanted.search(case)]
         if options.list:
             print("\n".join(cases))
             continue

@@ -30,7 +30,8 @@ absl::Status BenchHost::Listen(EncoderFactory make_encoder) {
   folder_ = pattern;
   auto config = ParseConfig(absl::StrCat("socket_path: \"", folder_,
                                          "/s\"\n"
-                                         "listeners { address: \"127.0.0.1:0\" }\n"
+                                         "listeners { address: \"127.0.0.1:0\" "
+                                         "anonymous_role: \"operator\" }\n"
                                          "limits { displays_max: 1000 }\n"),
                             "bench");
   if (!config.ok()) return config.status();
@@ -41,8 +42,10 @@ absl::Status BenchHost::Listen(EncoderFactory make_encoder) {
   auto daemon = Daemon::Start(*config, *log_, parts);
   if (!daemon.ok()) return daemon.status();
   daemon_ = *std::move(daemon);
-  // The unix socket is the first.
-  server_ = daemon_->addresses()[1].target;
+  // Unix sockets have no port.
+  for (const BoundAddress& address : daemon_->addresses()) {
+    if (address.port != 0) server_ = address.target;
+  }
   return absl::OkStatus();
 }
 

@@ -146,7 +146,7 @@ absl::StatusOr<double> MeasureDaemon(const Bench& bench, int viewers, bool ackno
   if (!host.ok()) return host.status();
   absl::Status attached = (*host)->Attach("d", [] { return std::make_unique<TickingSource>(); });
   if (!attached.ok()) return attached;
-  auto fleet = ViewerFleet::Start(bench.folder());
+  auto fleet = ViewerFleet::Start(bench);
   if (!fleet.ok()) return fleet.status();
   auto joined = (*fleet)->Add((*host)->server(), "d", viewers, acknowledge);
   if (!joined.ok()) return joined.status();
@@ -270,7 +270,7 @@ class SocketLoop {
 };
 
 absl::StatusOr<double> MeasureLoop(const Bench& bench, int viewers, bool acknowledge) {
-  auto fleet = ViewerFleet::Start(bench.folder());
+  auto fleet = ViewerFleet::Start(bench);
   if (!fleet.ok()) return fleet.status();
   SocketLoop loop;
   if (absl::Status status = loop.Listen(); !status.ok()) return status;

@@ -1,11 +1,6 @@
 // What planecastd takes when little happens: idle CPU, memory, time to join; and how each grows
 // with displays and viewers. The daemon is a process of its own; memory is what is resident but the
 // fake guests' frame buffers, which are shared memory.
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
-
-#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -19,10 +14,9 @@
 #include "absl/strings/str_cat.h"
 #include "clients/cpp/client.h"
 #include "tests/bench/bench.h"
+#include "tests/bench/child_process.h"
 #include "tests/bench/viewer_fleet.h"
 #include "vfio/clock.h"
-
-extern char** environ;
 
 namespace planecast::bench {
 namespace {
@@ -37,25 +31,22 @@ constexpr double kIdleMsPerSecond = 1;
 /// planecastd in a folder of its own.
 class DaemonProcess {
  public:
-  static absl::StatusOr<std::unique_ptr<DaemonProcess>> Start(const std::string& bin) {
+  static absl::StatusOr<std::unique_ptr<DaemonProcess>> Start(const Bench& bench) {
     auto daemon = std::make_unique<DaemonProcess>();
-    if (absl::Status status = daemon->Run(bin); !status.ok()) return status;
+    if (absl::Status status = daemon->Run(bench); !status.ok()) return status;
     return daemon;
   }
   DaemonProcess() = default;
   ~DaemonProcess() {
     client_.reset();
-    if (pid_ > 0) {
-      kill(pid_, SIGTERM);
-      waitpid(pid_, nullptr, 0);
-    }
+    process_.reset();
     if (!folder_.empty()) std::filesystem::remove_all(folder_);
   }
   DaemonProcess(const DaemonProcess&) = delete;
   DaemonProcess& operator=(const DaemonProcess&) = delete;
 
   const std::string& server() const { return server_; }
-  int pid() const { return pid_; }
+  int pid() const { return process_->pid(); }
 
   absl::Status Attach(const std::string& id, const std::string& scene, int width_px,
                       int height_px) {
@@ -69,7 +60,7 @@ class DaemonProcess {
 
   /// In KB.
   double ResidentKb() const {
-    std::ifstream status(absl::StrCat("/proc/", pid_, "/status"));
+    std::ifstream status(absl::StrCat("/proc/", pid(), "/status"));
     double anonymous_and_files = 0;
     for (std::string line; std::getline(status, line);) {
       std::istringstream words(line);
@@ -82,18 +73,16 @@ class DaemonProcess {
   }
 
  private:
-  absl::Status Run(const std::string& bin) {
+  absl::Status Run(const Bench& bench) {
     std::string pattern = (std::filesystem::temp_directory_path() / "planecast-XXXXXX").string();
     if (mkdtemp(pattern.data()) == nullptr) return absl::InternalError("no temporary folder");
     folder_ = pattern;
     server_ = absl::StrCat("unix:", folder_, "/s");
-    std::array<std::string, 5> words = {bin + "/planecastd", "--socket", folder_ + "/s",
-                                        "--log-level", "error"};
-    std::array<char*, 6> argv{};
-    for (size_t i = 0; i < words.size(); ++i) argv[i] = words[i].data();
-    if (posix_spawn(&pid_, argv[0], nullptr, nullptr, argv.data(), environ) != 0) {
-      return absl::InternalError(absl::StrCat("can't run ", words[0]));
-    }
+    auto process = ChildProcess::Start(
+        bench, Manners::kEndsOnSignal,
+        {bench.folder() + "/planecastd", "--socket", folder_ + "/s", "--log-level", "error"});
+    if (!process.ok()) return process.status();
+    process_ = *std::move(process);
     // gRPC would wait a second before it tries again.
     const int64_t end_ns = MonotonicClock().NowNs() + kStartPatienceNs;
     while (!std::filesystem::exists(folder_ + "/s")) {
@@ -110,7 +99,7 @@ class DaemonProcess {
 
   std::string folder_;
   std::string server_;
-  pid_t pid_ = -1;
+  std::unique_ptr<ChildProcess> process_;
   std::unique_ptr<Client> client_;
 };
 
@@ -120,9 +109,9 @@ struct Setup {
 };
 
 absl::StatusOr<Setup> MakeSetup(const Bench& bench) {
-  auto daemon = DaemonProcess::Start(bench.folder());
+  auto daemon = DaemonProcess::Start(bench);
   if (!daemon.ok()) return daemon.status();
-  auto fleet = ViewerFleet::Start(bench.folder());
+  auto fleet = ViewerFleet::Start(bench);
   if (!fleet.ok()) return fleet.status();
   return Setup{.daemon = *std::move(daemon), .fleet = *std::move(fleet)};
 }

@@ -46,7 +46,7 @@ absl::Status Measure(Bench& bench, const std::string& scene, bool events) {
     auto host = BenchHost::Start();
     if (!host.ok()) return host.status();
     if (absl::Status status = (*host)->Attach("d", **guest); !status.ok()) return status;
-    auto fleet = ViewerFleet::Start(bench.folder());
+    auto fleet = ViewerFleet::Start(bench);
     if (!fleet.ok()) return fleet.status();
     (*guest)->Start();
     auto joined = (*fleet)->Add((*host)->server(), "d", 1, true);

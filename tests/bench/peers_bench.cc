@@ -17,8 +17,8 @@
 #include "encoder/encoder.h"
 #include "tests/bench/bench.h"
 #include "tests/bench/bench_scene.h"
+#include "tests/bench/child_process.h"
 #include "tests/bench/h264_clients.h"
-#include "tests/bench/peer_process.h"
 #include "tests/bench/qemu_peer.h"
 #include "tests/bench/ring_source.h"
 #include "tests/bench/screen_painter.h"
@@ -109,8 +109,10 @@ absl::StatusOr<Round> Observe(const Bench& bench, const std::string& scene_name,
 }
 
 absl::StatusOr<Round> WatchPlanecast(const Bench& bench, const std::string& scene) {
-  auto server = PeerProcess::Start({bench.folder() + "/bench_server", scene, absl::StrCat(kWidthPx),
-                                    absl::StrCat(kHeightPx), absl::StrCat(kFrameRateHz)});
+  auto server =
+      ChildProcess::Start(bench, Manners::kEndsWithInput,
+                          {bench.folder() + "/bench_server", scene, absl::StrCat(kWidthPx),
+                           absl::StrCat(kHeightPx), absl::StrCat(kFrameRateHz)});
   if (!server.ok()) return server.status();
   const auto ready = (*server)->ReadLine();
   if (!ready.ok()) return ready.status();
@@ -139,7 +141,7 @@ absl::StatusOr<Round> WatchPlanecast(const Bench& bench, const std::string& scen
 
 /// An X server and the scene on its screen.
 struct XSession {
-  std::unique_ptr<PeerProcess> server;
+  std::unique_ptr<ChildProcess> server;
   std::string display;
   std::unique_ptr<ScreenPainter> painter;
   /// CPU of the server while nobody watches.
@@ -149,7 +151,7 @@ struct XSession {
 absl::StatusOr<XSession> StartX(const Bench& bench, const std::string& scene_name,
                                 std::vector<std::string> command) {
   XSession session;
-  auto server = PeerProcess::Start(command);
+  auto server = ChildProcess::Start(bench, Manners::kForeign, command);
   if (!server.ok()) return server.status();
   session.server = *std::move(server);
   // The number of the display that was free, by -displayfd.
@@ -193,7 +195,7 @@ absl::StatusOr<Round> WatchTiger(const Bench& bench, const std::string& scene,
 
 absl::StatusOr<Round> WatchQemu(const Bench& bench, const std::string& scene_name,
                                 const VncEncoding& encoding) {
-  auto qemu = QemuPeer::Start(kWidthPx, kHeightPx, encoding.jpeg_quality >= 0);
+  auto qemu = QemuPeer::Start(bench, kWidthPx, kHeightPx, encoding.jpeg_quality >= 0);
   if (!qemu.ok()) return qemu.status();
   auto scene = MakeScreenScene(scene_name);
   if (!scene.ok()) return scene.status();
@@ -235,7 +237,7 @@ absl::StatusOr<Round> WatchFfmpeg(const Bench& bench, const std::string& scene,
     command.emplace_back(word);
   }
   command.push_back(absl::StrCat("tcp://127.0.0.1:", (*listener)->port()));
-  auto ffmpeg = PeerProcess::Start(command);
+  auto ffmpeg = ChildProcess::Start(bench, Manners::kForeign, command);
   if (!ffmpeg.ok()) return ffmpeg.status();
   Probe probe;
   probe.cpu_ns = [&] { return CpuNsOf((*ffmpeg)->pid()) + CpuNsOf(session->server->pid()); };
@@ -326,15 +328,17 @@ absl::Status Compare(Bench& bench, const std::string& scene) {
     for (size_t i = 0; i < peers.size(); ++i) {
       if (!failures[i].ok()) continue;
       auto seen = peers[i].watch(bench, scene);
-      if (seen.ok()) rounds[i].push_back(*seen);
-      if (!seen.ok()) failures[i] = seen.status();
+      failures[i] = bench.WithBadEnds(seen.status());
+      if (failures[i].ok()) rounds[i].push_back(*seen);
     }
   }
   for (size_t i = 0; i < peers.size(); ++i) {
     if (failures[i].ok()) {
       ReportPeer(bench, scene, peers[i].name, rounds[i], rounds[0]);
     } else {
-      bench.Skip(peers[i].name, std::string(failures[i].message()));
+      // Whoever can't show the scene was not measured; whoever dies has failed.
+      const bool died = absl::IsAborted(failures[i]);
+      bench.Skip(peers[i].name, died ? failures[i] : absl::UnavailableError(failures[i].message()));
     }
   }
   // What can't be compared with ours was not compared.

@@ -126,7 +126,7 @@ absl::StatusOr<Cost> MeasurePipeline(const Bench& bench,
                                      uint64_t frames) {
   PipelineServer server(ring);
   if (absl::Status status = server.Attach(); !status.ok()) return status;
-  auto fleet = ViewerFleet::Start(bench.folder());
+  auto fleet = ViewerFleet::Start(bench);
   if (!fleet.ok()) return fleet.status();
   if (auto joined = (*fleet)->Add(server.address(), "d", 1, true); !joined.ok()) {
     return joined.status();

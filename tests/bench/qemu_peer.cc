@@ -49,11 +49,11 @@ struct __attribute__((packed)) ScreenConfig {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<QemuPeer>> QemuPeer::Start(uint32_t width_px, uint32_t height_px,
-                                                          bool lossy) {
+absl::StatusOr<std::unique_ptr<QemuPeer>> QemuPeer::Start(const Bench& bench, uint32_t width_px,
+                                                          uint32_t height_px, bool lossy) {
   auto peer = std::make_unique<QemuPeer>();
   if (absl::Status status = peer->MapMemory(); !status.ok()) return status;
-  if (absl::Status status = peer->Run(lossy); !status.ok()) return status;
+  if (absl::Status status = peer->Run(bench, lossy); !status.ok()) return status;
   if (absl::Status status = peer->ConfigureScreen(width_px, height_px); !status.ok()) return status;
   return peer;
 }
@@ -77,14 +77,14 @@ absl::Status QemuPeer::MapMemory() {
   return absl::OkStatus();
 }
 
-absl::Status QemuPeer::Run(bool lossy) {
+absl::Status QemuPeer::Run(const Bench& bench, bool lossy) {
   const std::string command = absl::StrCat(
       "exec qemu-system-x86_64 -accel tcg -S -nodefaults -vga none -device ramfb -m ",
       kMemoryBytes >> 20, "M -machine pc,memory-backend=ram -object memory-backend-file,id=ram,",
       "share=on,size=", kMemoryBytes, ",mem-path=/proc/", getpid(), "/fd/", memory_fd_.get(),
       " -vnc 127.0.0.1:0,to=999", lossy ? ",lossy=on" : "",
       " -qtest stdio -qtest-log /dev/null 2>&1");
-  auto process = PeerProcess::Start({"sh", "-c", command});
+  auto process = ChildProcess::Start(bench, Manners::kForeign, {"sh", "-c", command});
   if (!process.ok()) return process.status();
   process_ = *std::move(process);
   std::string last;

@@ -7,7 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "tests/bench/peer_process.h"
+#include "tests/bench/child_process.h"
 #include "vfio/fd.h"
 
 namespace planecast::bench {
@@ -19,8 +19,8 @@ namespace planecast::bench {
 class QemuPeer {
  public:
   /// `lossy` allows JPEG. UNAVAILABLE if QEMU is not installed.
-  static absl::StatusOr<std::unique_ptr<QemuPeer>> Start(uint32_t width_px, uint32_t height_px,
-                                                         bool lossy);
+  static absl::StatusOr<std::unique_ptr<QemuPeer>> Start(const Bench& bench, uint32_t width_px,
+                                                         uint32_t height_px, bool lossy);
   /// Use Start.
   QemuPeer() = default;
   ~QemuPeer();
@@ -33,7 +33,7 @@ class QemuPeer {
 
  private:
   absl::Status MapMemory();
-  absl::Status Run(bool lossy);
+  absl::Status Run(const Bench& bench, bool lossy);
   absl::Status ConfigureScreen(uint32_t width_px, uint32_t height_px);
   /// The key of a file of fw_cfg.
   absl::StatusOr<uint16_t> FindFile(const std::string& name);
@@ -41,7 +41,7 @@ class QemuPeer {
 
   Fd memory_fd_;
   uint8_t* memory_ = nullptr;
-  std::unique_ptr<PeerProcess> process_;
+  std::unique_ptr<ChildProcess> process_;
   int vnc_port_ = 0;
 };
 

@@ -78,7 +78,7 @@ absl::StatusOr<Round> MeasureRound(const Bench& bench, const Slot& slot) {
   auto host = BenchHost::Start();
   if (!host.ok()) return host.status();
   if (absl::Status status = (*host)->Attach("d", **guest); !status.ok()) return status;
-  auto fleet = ViewerFleet::Start(bench.folder());
+  auto fleet = ViewerFleet::Start(bench);
   if (!fleet.ok()) return fleet.status();
   (*guest)->Start();
   if (slot.watched) {

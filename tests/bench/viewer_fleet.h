@@ -1,16 +1,16 @@
 // Many viewers in a process of their own, so that their CPU time is not the daemon's.
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstdint>
-#include <cstdio>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "tests/bench/bench.h"
+#include "tests/bench/child_process.h"
 
 namespace planecast::bench {
 
@@ -33,16 +33,12 @@ struct UnitTimes {
 };
 
 /// The program bench_viewers as a child. Each viewer has a connection of its own. Commands and
-/// answers are lines on its standard streams; viewers_main.cc names them. Thread-compatible.
+/// answers are lines on its standard streams; viewers_main.cc names them. Bound to the main thread.
 class ViewerFleet {
  public:
-  /// `folder` holds bench_viewers.
-  static absl::StatusOr<std::unique_ptr<ViewerFleet>> Start(const std::string& folder);
+  static absl::StatusOr<std::unique_ptr<ViewerFleet>> Start(const Bench& bench);
   /// Use Start.
-  ViewerFleet(pid_t pid, std::FILE* to_child, std::FILE* from_child);
-  ~ViewerFleet();
-  ViewerFleet(const ViewerFleet&) = delete;
-  ViewerFleet& operator=(const ViewerFleet&) = delete;
+  explicit ViewerFleet(std::unique_ptr<ChildProcess> process) : process_(std::move(process)) {}
 
   /// Adds viewers at once and waits for each one's first unit; the time that took, in ns.
   absl::StatusOr<std::vector<double>> Add(const std::string& server, const std::string& display,
@@ -61,9 +57,7 @@ class ViewerFleet {
   /// The words after "ok".
   absl::StatusOr<std::vector<double>> Ask(const std::string& command);
 
-  pid_t pid_;
-  std::FILE* to_child_;
-  std::FILE* from_child_;
+  std::unique_ptr<ChildProcess> process_;
 };
 
 }  // namespace planecast::bench

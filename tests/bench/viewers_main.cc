@@ -18,6 +18,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -43,13 +44,22 @@ using std::chrono::seconds;
 
 constexpr auto kPatience = seconds(20);
 
-/// What all viewers share. Guarded by the mutex.
+/// What all viewers share. Guarded by the mutex, but for `under_way`.
 struct Shared {
   std::mutex mutex;
   std::condition_variable changed;
   FleetCounts counts;
   std::vector<UnitTimes> times;
   std::string error;
+  /// Operations that were begun and whose tags the queue still owes. Each is counted before it
+  /// begins, and off only after those that its end gave rise to: at 0 nothing more begins.
+  std::atomic<int> under_way = 0;
+
+  void OnTagDone() {
+    if (--under_way > 0) return;
+    const std::lock_guard lock(mutex);
+    changed.notify_all();
+  }
 };
 
 /// One stream. Its events come from the queue's thread.
@@ -68,6 +78,7 @@ class Viewer {
     start->set_name("displays/" + display);
     start->set_acknowledges(acknowledge);
     stream_ = stub_->PrepareAsyncStreamDisplay(&context_, &queue);
+    ++shared_.under_way;
     // Not before: the queue's thread uses the stream at once.
     stream_->StartCall(&start_tag_);
   }
@@ -100,15 +111,21 @@ class Viewer {
   }
 
  private:
-  void Read() { stream_->Read(&response_, &read_tag_); }
+  void Read() {
+    ++shared_.under_way;
+    stream_->Read(&response_, &read_tag_);
+  }
   void Write() {
     writing_ = true;
+    ++shared_.under_way;
     stream_->Write(request_, &write_tag_);
   }
   void WriteAcknowledgement() {
     if (!acknowledge_ || writing_ || dead_ || acknowledged_ == received_) return;
     acknowledged_ = received_;
-    request_.mutable_acknowledgement()->set_sequence(acknowledged_);
+    auto& batch = *request_.mutable_acknowledgements();
+    batch.clear_acknowledgements();
+    batch.add_acknowledgements()->set_sequence(acknowledged_);
     Write();
   }
 
@@ -250,6 +267,12 @@ class Fleet {
   Fleet() : thread_([this] { Run(); }) {}
   ~Fleet() {
     for (const auto& viewer : viewers_) viewer->Cancel();
+    {
+      // A queue that is shut down takes no more operations, and gRPC aborts whoever begins one: as
+      // a viewer does that was taking a message when it was cancelled.
+      std::unique_lock lock(shared_.mutex);
+      shared_.changed.wait(lock, [this] { return shared_.under_way == 0; });
+    }
     queue_.Shutdown();
     thread_.join();
   }
@@ -276,6 +299,7 @@ class Fleet {
     while (queue_.Next(&tag, &ok)) {
       auto* event = static_cast<Viewer::Tag*>(tag);
       event->viewer->OnEvent(event->op, ok);
+      shared_.OnTagDone();
     }
   }
 

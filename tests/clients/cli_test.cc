@@ -353,7 +353,7 @@ TEST_F(CliTest, ModeOffersASize) {
 
 TEST_F(CliTest, SnapshotWritesAWholeFileOrNone) {
   v1::GetSnapshotResponse snapshot;
-  snapshot.set_png("PNG bytes");
+  snapshot.set_image("PNG bytes");
   snapshot.set_width_px(640);
   snapshot.set_height_px(480);
   server_.SetSnapshot(snapshot);
@@ -454,7 +454,7 @@ TEST_F(CliTest, StatsRedrawsInATerminal) {
 TEST_F(CliTest, StatsOfADisplayThatIsDetachedFailsWithTheReason) {
   server_.AddDisplay(MakeDisplay("desk"));
   server_.AddStreamScript([](const v1::StreamStart&, ServerStream& stream) {
-    stream.Write(GoodbyeEvent(v1::Goodbye::REASON_DETACHED, "desk was detached", -1));
+    stream.Write(GoodbyeEvent(v1::Goodbye::REASON_DETACHED, "desk was detached"));
     return grpc::Status::OK;
   });
   const CliResult result = Run({"stats", "desk"});

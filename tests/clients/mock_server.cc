@@ -1,5 +1,7 @@
 #include "tests/clients/mock_server.h"
 
+#include <google/protobuf/util/time_util.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <stdexcept>
@@ -252,6 +254,9 @@ v1::StreamDisplayResponse StartedEvent(int width_px, int height_px, int64_t serv
   started.set_visible_width_px(width_px);
   started.set_visible_height_px(height_px);
   started.set_server_monotonic_time_ns(server_time_ns);
+  for (const auto permission : {v1::PERMISSION_LIST, v1::PERMISSION_WATCH, v1::PERMISSION_RECORD}) {
+    started.add_permissions(permission);
+  }
   return response;
 }
 
@@ -278,13 +283,20 @@ v1::StreamDisplayResponse StateEvent(v1::Display::State state, const std::string
 }
 
 v1::StreamDisplayResponse GoodbyeEvent(v1::Goodbye::Reason reason, const std::string& message,
-                                       int retry_after_ms) {
+                                       std::optional<int> retry_after_ms) {
   v1::StreamDisplayResponse response;
   v1::Goodbye& goodbye = *response.mutable_event()->mutable_goodbye();
   goodbye.set_reason(reason);
   goodbye.set_message(message);
-  goodbye.set_retry_after_ms(retry_after_ms);
+  if (!retry_after_ms) return response;
+  *goodbye.mutable_retry_after() =
+      google::protobuf::util::TimeUtil::MillisecondsToDuration(*retry_after_ms);
   return response;
+}
+
+uint64_t AcknowledgedBy(const v1::StreamDisplayRequest& request) {
+  const auto& batch = request.acknowledgements().acknowledgements();
+  return batch.empty() ? 0 : batch.rbegin()->sequence();
 }
 
 v1::StreamDisplayRequest ReadRequest(ServerStream& stream,

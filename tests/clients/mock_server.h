@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -116,7 +117,10 @@ v1::StreamDisplayResponse UnitEvent(uint64_t sequence, bool key_frame,
 v1::StreamDisplayResponse StateEvent(v1::Display::State state, const std::string& reason,
                                      const std::string& remedy);
 v1::StreamDisplayResponse GoodbyeEvent(v1::Goodbye::Reason reason, const std::string& message,
-                                       int retry_after_ms);
+                                       std::optional<int> retry_after_ms = std::nullopt);
+
+/// The sequence that a request acknowledges last; 0 if it is no acknowledgement.
+uint64_t AcknowledgedBy(const v1::StreamDisplayRequest& request);
 
 /// Reads requests until one of this kind comes and returns it; anything else if the call ended.
 v1::StreamDisplayRequest ReadRequest(ServerStream& stream,

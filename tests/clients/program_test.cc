@@ -55,7 +55,7 @@ class ProgramTest : public ::testing::Test {
   ProgramTest() {
     server_.AddDisplay(MakeDisplay("desk"));
     v1::GetSnapshotResponse snapshot;
-    snapshot.set_png("PNG bytes");
+    snapshot.set_image("PNG bytes");
     server_.SetSnapshot(snapshot);
     server_.SetWatchedEvents({StartedEvent(320, 240), UnitEvent(1, true, clip_[0].data)});
     server_.AddStreamScript([this](const v1::StreamStart&, ServerStream& stream) {
@@ -128,7 +128,7 @@ TEST_F(ProgramTest, AnInterruptMakesARecordingWhole) {
       stream.Write(UnitEvent(i + 1, clip_[i].key_frame, clip_[i].data, 16'666'667 * i));
     }
     v1::StreamDisplayRequest request;
-    while (stream.Read(&request) && request.acknowledgement().sequence() != clip_.size()) {
+    while (stream.Read(&request) && AcknowledgedBy(request) != clip_.size()) {
     }
     kill(pid, SIGINT);
     ReadToEnd(stream);

@@ -109,7 +109,7 @@ TEST_F(RecordTest, AnInterruptFinishesTheFile) {
     stream.Write(UnitEvent(1, true, clip[0].data, kMs));
     stream.Write(UnitEvent(2, false, clip[1].data, 20 * kMs));
     v1::StreamDisplayRequest request;
-    while (stream.Read(&request) && request.acknowledgement().sequence() != 2) {
+    while (stream.Read(&request) && AcknowledgedBy(request) != 2) {
     }
     stop.request_stop();
     ReadToEnd(stream);
@@ -197,7 +197,7 @@ TEST_F(RecordTest, ADetachEndsARecordingWithoutLimitsWell) {
   server_.AddStreamScript([&](const v1::StreamStart&, ServerStream& stream) {
     stream.Write(StartedEvent(320, 240));
     stream.Write(UnitEvent(1, true, clip[0].data));
-    stream.Write(GoodbyeEvent(v1::Goodbye::REASON_DETACHED, "desk was detached", -1));
+    stream.Write(GoodbyeEvent(v1::Goodbye::REASON_DETACHED, "desk was detached"));
     return grpc::Status::OK;
   });
   const CliResult result = Record("a.mp4");
@@ -211,7 +211,7 @@ TEST_F(RecordTest, ADetachBeforeTheLimitFailsButKeepsTheFile) {
   server_.AddStreamScript([&](const v1::StreamStart&, ServerStream& stream) {
     stream.Write(StartedEvent(320, 240));
     stream.Write(UnitEvent(1, true, clip[0].data));
-    stream.Write(GoodbyeEvent(v1::Goodbye::REASON_DETACHED, "desk was detached", -1));
+    stream.Write(GoodbyeEvent(v1::Goodbye::REASON_DETACHED, "desk was detached"));
     return grpc::Status::OK;
   });
   const CliResult result = Record("a.mp4", {"--seconds", "30"});
@@ -230,7 +230,7 @@ TEST_F(RecordTest, WithoutAPictureFailsWithStateReasonAndRemedy) {
     ReadToEnd(stream);
     return grpc::Status::OK;
   });
-  const CliResult result = Record("a.mp4", {"--timeout", "200ms"});
+  const CliResult result = Record("a.mp4", {"--timeout", "2s"});
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_THAT(result.err,
               HasSubstr("desk is WAITING_FOR_GUEST: No framebuffer yet. Wait for the guest's "

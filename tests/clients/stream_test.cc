@@ -83,6 +83,7 @@ class StreamTest : public ::testing::Test {
   StreamTest() {
     ClientOptions options;
     options.server = server_.address();
+    options.deadline = std::chrono::seconds(120);
     client_ = *Client::Connect(options);
     options_.backoff_min = milliseconds(1);
     options_.backoff_max = milliseconds(5);
@@ -109,7 +110,7 @@ TEST_F(StreamTest, TellsEachKindOfEventInOrder) {
     stream.Write(UnitEvent(8, false));
     event.mutable_event()->mutable_stats()->set_viewer_count(3);
     stream.Write(event);
-    stream.Write(GoodbyeEvent(v1::Goodbye::REASON_DETACHED, "detached", -1));
+    stream.Write(GoodbyeEvent(v1::Goodbye::REASON_DETACHED, "detached"));
     return grpc::Status::OK;
   });
   const absl::Status status = Start()->Wait();
@@ -142,7 +143,8 @@ TEST_F(StreamTest, AcknowledgesWhenTheHandlerReturns) {
   server_.AddStreamScript([&](const v1::StreamStart&, ServerStream& stream) {
     stream.Write(StartedEvent(640, 480));
     stream.Write(UnitEvent(41, true));
-    seen.set_value(ReadRequest(stream, Request::kAcknowledgement).acknowledgement());
+    seen.set_value(
+        ReadRequest(stream, Request::kAcknowledgements).acknowledgements().acknowledgements(0));
     ReadToEnd(stream);
     return grpc::Status::OK;
   });
@@ -170,9 +172,9 @@ TEST_F(StreamTest, LeavesAcknowledgingToAnExplicitHandler) {
   stream->Acknowledge(99, {}, {});  // Was never delivered: not sent.
   stream->Acknowledge(2, milliseconds(3), milliseconds(4));
   const Request request = seen.get_future().get();
-  EXPECT_EQ(request.acknowledgement().sequence(), 2U);
-  EXPECT_EQ(request.acknowledgement().decode_duration_ns(), 3'000'000);
-  EXPECT_EQ(request.acknowledgement().present_duration_ns(), 4'000'000);
+  EXPECT_EQ(AcknowledgedBy(request), 2U);
+  EXPECT_EQ(request.acknowledgements().acknowledgements(0).decode_duration_ns(), 3'000'000);
+  EXPECT_EQ(request.acknowledgements().acknowledgements(0).present_duration_ns(), 4'000'000);
 }
 
 TEST_F(StreamTest, NeverAcknowledgesIfToldNotTo) {
@@ -216,12 +218,12 @@ TEST_F(StreamTest, AcknowledgesWhatItDropsSoThatTheServerGoesOn) {
   std::promise<Request> seen;
   server_.AddStreamScript([&](const v1::StreamStart&, ServerStream& stream) {
     stream.Write(UnitEvent(3, false));
-    seen.set_value(ReadRequest(stream, Request::kAcknowledgement));
+    seen.set_value(ReadRequest(stream, Request::kAcknowledgements));
     ReadToEnd(stream);
     return grpc::Status::OK;
   });
   const auto stream = Start();
-  EXPECT_EQ(seen.get_future().get().acknowledgement().sequence(), 3U);
+  EXPECT_EQ(AcknowledgedBy(seen.get_future().get()), 3U);
 }
 
 TEST_F(StreamTest, DoesNotAskForAKeyFrameWhereAGapEndsWithOne) {
@@ -231,15 +233,14 @@ TEST_F(StreamTest, DoesNotAskForAKeyFrameWhereAGapEndsWithOne) {
     stream.Write(UnitEvent(9, true));
     // Were there a request for a key frame, it would come before this one's acknowledgement.
     Request request;
-    while (stream.Read(&request) && !request.has_key_frame() &&
-           request.acknowledgement().sequence() != 9) {
+    while (stream.Read(&request) && !request.has_key_frame() && AcknowledgedBy(request) != 9) {
     }
     seen.set_value(request);
     ReadToEnd(stream);
     return grpc::Status::OK;
   });
   const auto stream = Start();
-  EXPECT_EQ(seen.get_future().get().acknowledgement().sequence(), 9U);
+  EXPECT_EQ(AcknowledgedBy(seen.get_future().get()), 9U);
 }
 
 TEST_F(StreamTest, ReconnectsAfterABrokenConnection) {
@@ -294,6 +295,36 @@ TEST_F(StreamTest, HonoursTheWaitOfAGoodbye) {
   log_.WaitFor("started 640");
   EXPECT_EQ(log_.last_retry, milliseconds(60));
   EXPECT_GE(std::chrono::steady_clock::now() - start, milliseconds(60));
+}
+
+TEST_F(StreamTest, GoesOnAfterAGoodbyeThatSaysWhenToComeBack) {
+  for (const auto reason : {v1::Goodbye::REASON_AWAY, v1::Goodbye::REASON_MOVED}) {
+    server_.AddStreamScript([reason](const v1::StreamStart&, ServerStream& stream) {
+      stream.Write(GoodbyeEvent(reason, "gone", 0));
+      return grpc::Status::OK;
+    });
+  }
+  server_.AddStreamScript([](const v1::StreamStart&, ServerStream& stream) {
+    stream.Write(GoodbyeEvent(v1::Goodbye::REASON_MOVED, "gone for good"));
+    return grpc::Status::OK;
+  });
+  EXPECT_TRUE(absl::IsUnavailable(Start()->Wait()));
+  EXPECT_THAT(log_.lines(),
+              ElementsAre("goodbye gone", "disconnected gone", "goodbye gone", "disconnected gone",
+                          "goodbye gone for good", "disconnected gone for good, for good"));
+}
+
+TEST_F(StreamTest, NeverComesBackWhereItWasSentAway) {
+  for (const auto reason : {v1::Goodbye::REASON_EVICTED, v1::Goodbye::REASON_REVOKED}) {
+    Log log;
+    server_.AddStreamScript([reason](const v1::StreamStart&, ServerStream& stream) {
+      stream.Write(GoodbyeEvent(reason, "sent away", 1));
+      return grpc::Status::OK;
+    });
+    const auto stream = *client_->StreamDisplay("desk", options_, log);
+    EXPECT_TRUE(absl::IsPermissionDenied(stream->Wait()));
+    EXPECT_THAT(log.lines(), ElementsAre("goodbye sent away", "disconnected sent away, for good"));
+  }
 }
 
 TEST_F(StreamTest, EndsForGoodWhereTryingAgainIsNoUse) {

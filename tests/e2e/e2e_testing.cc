@@ -106,6 +106,7 @@ TestDaemon::~TestDaemon() {
 std::unique_ptr<Client> TestDaemon::NewClient() const {
   ClientOptions options;
   options.server = server_;
+  options.deadline = std::chrono::seconds(kPatienceSeconds);
   auto client = Client::Connect(options);
   if (!client.ok()) {
     ADD_FAILURE() << client.status();

@@ -22,7 +22,7 @@
 namespace planecast::testing {
 
 /// What no wait of a test may exceed; a wait ends as soon as its condition holds.
-inline constexpr int64_t kPatienceSeconds = 30;
+inline constexpr int64_t kPatienceSeconds = 120;
 
 /// Opens every display on one fake of which the test decides each step; `out` lets it do so.
 Daemon::Parts SteppedParts(const FakeSourceOptions& options, SteppedFakeSource* out);

@@ -164,7 +164,8 @@ TEST_P(EncoderId, StreamsTheDesktop) {
 INSTANTIATE_TEST_SUITE_P(All, EncoderId, ::testing::Values("x264", "openh264"),
                          [](const auto& param) { return param.param; });
 
-TEST(StaticScreen, BecomesSharpSoonAndThenCostsNoBytes) {
+// How soon, refinement_test.cc and display_refine_test.cc say by a clock of their own.
+TEST(StaticScreen, BecomesSharpAndThenCostsNoBytes) {
   TestDaemon daemon;
   daemon.AttachFake("d", "mdpy", "static");
   TestViewer viewer(daemon.client(), "d");
@@ -178,10 +179,6 @@ TEST(StaticScreen, BecomesSharpSoonAndThenCostsNoBytes) {
   EXPECT_EQ(viewer.stats.back().encoded(), viewer.unit_count);
   EXPECT_EQ(viewer.stats.back().frames_per_second(), 0);
   EXPECT_GT(viewer.stats.back().unchanged(), 0u) << "nobody looked, so this proves nothing";
-  // Each time, a machine that is busy with other tests may be late.
-  const int64_t sharp_ns =
-      viewer.pictures.back().encoded_time_ns - viewer.pictures.front().encoded_time_ns;
-  EXPECT_LT(sharp_ns, 2'000'000'000);
   const auto scene = MakeScene(OptionsOf(SceneKind::kStatic, true));
   ASSERT_TRUE(scene.ok());
   const ReceivedPicture& last = viewer.pictures.back();

@@ -288,11 +288,11 @@ TEST(Snapshot, EqualsTheScreenToTheBitAndHasTheCursorOnce) {
   TestDaemon daemon("", PartsFor(SmallDesktop(), &fake));
   daemon.AttachFake("d", "ideal", "desktop");
   fake.runner->StepTo(20, MonotonicClock().NowNs());
-  const auto bare = daemon.client().GetSnapshot("d", /*exclude_cursor=*/true);
+  const auto bare = daemon.client().GetSnapshot("d", {.exclude_cursor = true});
   ASSERT_TRUE(bare.ok()) << bare.status();
   uint32_t width = 0;
   uint32_t height = 0;
-  const auto bare_pixels = ReadPng(bare->png(), &width, &height);
+  const auto bare_pixels = ReadPng(bare->image(), &width, &height);
   EXPECT_EQ(width, 640u);
   EXPECT_EQ(height, 368u);
   EXPECT_EQ(bare_pixels, fake.runner->ExpectedPixels());
@@ -301,7 +301,7 @@ TEST(Snapshot, EqualsTheScreenToTheBitAndHasTheCursorOnce) {
   const auto full = daemon.client().GetSnapshot("d");
   ASSERT_TRUE(full.ok()) << full.status();
   EXPECT_TRUE(full->cursor_drawn());
-  const auto full_pixels = ReadPng(full->png(), &width, &height);
+  const auto full_pixels = ReadPng(full->image(), &width, &height);
   ASSERT_EQ(full_pixels.size(), bare_pixels.size());
   const SceneState state = fake.runner->scene().StateAt(20);
   size_t outside = 0;

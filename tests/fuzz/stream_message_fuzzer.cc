@@ -41,15 +41,16 @@ class Stream {
   Stream& operator=(const Stream&) = delete;
 
   void Receive(const v1::StreamDisplayRequest& request) {
-    if (request.has_acknowledgement()) {
-      const uint64_t sequence = request.acknowledgement().sequence();
-      const ClientTimes times = {request.acknowledgement().decode_duration_ns(),
-                                 request.acknowledgement().present_duration_ns()};
+    for (const v1::Acknowledgement& acknowledgement :
+         request.acknowledgements().acknowledgements()) {
+      const uint64_t sequence = acknowledgement.sequence();
+      const ClientTimes times = {acknowledgement.decode_duration_ns(),
+                                 acknowledgement.present_duration_ns()};
       if (viewer_.Acknowledge(sequence, times).ok() && sequence > last_taken_) abort();
     }
     if (request.has_key_frame()) viewer_.RequestKeyFrame();
     if (request.has_limits()) {
-      const auto limits = ToLimits(request.limits());
+      const auto limits = ToLimits(request.limits(), viewer_.limits());
       if (!limits.ok()) return;
       if (limits->bitrate_max_bps < 0 || limits->frame_rate_max_hz > kViewerFrameRateMaxHz) abort();
       viewer_.SetLimits(*limits).IgnoreError();

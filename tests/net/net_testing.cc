@@ -196,14 +196,19 @@ void LinkViewer::OnDisconnected(const absl::Status& /*status*/,
 
 NetDaemon::NetDaemon(const std::string& scene, int width_px, int height_px,
                      const std::string& extra_config)
-    : daemon_(absl::StrCat("listeners { address: \"127.0.0.1:0\" }\n", extra_config)) {
-  port_ = daemon_.daemon().addresses().at(1).port;
+    : daemon_(absl::StrCat("listeners { address: \"127.0.0.1:0\" anonymous_role: \"operator\" }\n",
+                           extra_config)) {
+  // Unix sockets have no port.
+  for (const BoundAddress& address : daemon_.daemon().addresses()) {
+    if (address.port != 0) port_ = address.port;
+  }
   daemon_.AttachFake("d", "ideal", scene, width_px, height_px, 60);
 }
 
 std::unique_ptr<Client> NetDaemon::NewClient(int port) {
   ClientOptions options;
   options.server = absl::StrCat("127.0.0.1:", port);
+  options.deadline = std::chrono::seconds(kPatienceSeconds);
   auto client = Client::Connect(options);
   if (!client.ok()) {
     ADD_FAILURE() << client.status();

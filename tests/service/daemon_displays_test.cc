@@ -258,7 +258,7 @@ TEST_F(DaemonDisplaysTest, ASnapshotIsAPngOfThePicture) {
   v1::GetSnapshotResponse response;
   grpc::Status status = snapshot(&response);
   ASSERT_TRUE(status.ok()) << status.error_message();
-  EXPECT_EQ(response.png().substr(1, 3), "PNG");
+  EXPECT_EQ(response.image().substr(1, 3), "PNG");
   EXPECT_EQ(response.width_px(), 64);
   EXPECT_EQ(response.height_px(), 64);
   EXPECT_GT(response.capture_time().seconds(), 0);

@@ -20,6 +20,7 @@
 namespace planecast::testing {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
@@ -48,7 +49,7 @@ class DaemonListenTest : public DaemonTest {
     if (!client_ca.empty()) {
       text += " client_ca_path: \"" + Write("client_ca.pem", client_ca) + "\"";
     }
-    return text + " } }";
+    return text + " } anonymous_role: \"operator\" }";
   }
   std::string TlsTarget() const { return daemon_->addresses().at(2).target; }
 };
@@ -151,30 +152,21 @@ TEST_F(DaemonListenTest, PlainTextOffLoopbackIsRefusedAlsoAtTheLastMoment) {
   EXPECT_EQ(daemon.status().code(), absl::StatusCode::kFailedPrecondition);
 }
 
-TEST_F(DaemonListenTest, AllowedPlainTextOffLoopbackIsSaidOutLoud) {
+TEST_F(DaemonListenTest, ARoleForEverybodyIsSaidOutLoud) {
   Start(" listeners { address: \"0.0.0.0:0\" allow_plain_text_off_loopback: true }");
-  const std::string target = daemon_->addresses().at(2).target;
-  EXPECT_THAT(target, Not(::testing::EndsWith(":0")));
-  EXPECT_THAT(log_.Text(),
-              HasSubstr("warning plain text on " + target + ": everyone on that network"));
+  EXPECT_THAT(daemon_->addresses().at(2).target, Not(::testing::EndsWith(":0")));
+  const std::string open = daemon_->addresses().at(1).target;
+  EXPECT_THAT(log_.Text(), ContainsRegex("warning [^\n]*" + open + "[^\n]*every local user"));
 }
 
-TEST_F(DaemonListenTest, PlainTextOnLoopbackIsOpenToLocalUsersWhichIsSaid) {
+TEST_F(DaemonListenTest, NobodyIsLetInByDefaultWhichYesterdaysOperatorIsTold) {
+  config_text_ = "socket_path: \"" + SocketPath() +
+                 "\" viewer_socket_path: \"none\" listeners { address: \"127.0.0.1:0\" }";
   Start();
-  EXPECT_THAT(log_.Text(), HasSubstr("warning plain text on " + daemon_->addresses().at(1).target +
-                                     ": any local user"));
-}
-
-TEST_F(DaemonListenTest, TlsForAnybodyIsSaidOutLoud) {
-  const TestCertificate ca = MakeCa("ca");
-  Start(TlsListener(MakeLeaf("server", ca)));
-  EXPECT_THAT(log_.Text(), HasSubstr("warning TLS without client_ca_path on " + TlsTarget()));
-}
-
-TEST_F(DaemonListenTest, TlsForKnownClientsNeedsNoWarning) {
-  const TestCertificate ca = MakeCa("ca");
-  Start(TlsListener(MakeLeaf("server", ca), ca.certificate));
-  EXPECT_THAT(log_.Text(), Not(HasSubstr("warning TLS")));
+  const grpc::Status status =
+      HostInfo(daemon_->addresses().at(1).target, grpc::InsecureChannelCredentials());
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_THAT(log_.Text(), HasSubstr("anonymous_role: \"operator\""));
 }
 
 TEST_F(DaemonListenTest, TlsServesWhoTrustsTheCa) {
@@ -279,7 +271,8 @@ TEST_F(DaemonListenTest, ReflectionListsTheServicesAndEndsWithTheServer) {
   }
   EXPECT_THAT(services,
               UnorderedElementsAre("planecast.v1.HostService", "planecast.v1.DisplayService",
-                                   "planecast.v1.ViewerService", "grpc.health.v1.Health",
+                                   "planecast.v1.ViewerService", "planecast.v1.AccessService",
+                                   "planecast.v1.InputService", "grpc.health.v1.Health",
                                    "grpc.reflection.v1alpha.ServerReflection"));
   daemon_->Drain();
   EXPECT_FALSE(call->Read(&response));

@@ -205,8 +205,12 @@ TEST_F(DaemonStreamsTest, AWrongRequestEndsTheStream) {
   using Request = v1::StreamDisplayRequest;
   const std::vector<std::function<void(Request&)>> changes = {
       [](Request& r) { r.mutable_start()->set_name("displays/a"); },
-      [](Request& r) { r.mutable_acknowledgement()->set_sequence(UINT64_MAX); },
-      [](Request& r) { r.mutable_acknowledgement()->set_decode_duration_ns(-1); },
+      [](Request& r) {
+        r.mutable_acknowledgements()->add_acknowledgements()->set_sequence(UINT64_MAX);
+      },
+      [](Request& r) {
+        r.mutable_acknowledgements()->add_acknowledgements()->set_decode_duration_ns(-1);
+      },
       [](Request& r) { r.mutable_limits()->set_frame_rate_max_hz(-1); },
       [](Request& r) { r.mutable_limits()->set_bitrate_max_bps(INT64_MIN); },
   };
@@ -289,14 +293,14 @@ TEST_F(DaemonStreamsTest, AWatcherReportsByItsId) {
     }
     if (!response.event().has_access_unit()) continue;
     ++units;
-    report.mutable_acknowledgement()->set_sequence(response.event().access_unit().sequence());
+    report.add_acknowledgements()->set_sequence(response.event().access_unit().sequence());
     ASSERT_EQ(send(report), grpc::StatusCode::OK);
   }
   v1::ReportViewerRequest wrong = report;
   wrong.set_viewer_id("nobody");
   EXPECT_EQ(send(wrong), grpc::StatusCode::NOT_FOUND);
   wrong = report;
-  wrong.mutable_acknowledgement()->set_present_duration_ns(-1);
+  wrong.add_acknowledgements()->set_present_duration_ns(-1);
   EXPECT_EQ(send(wrong), grpc::StatusCode::INVALID_ARGUMENT);
   wrong = report;
   wrong.mutable_limits()->set_frame_rate_max_hz(1000);

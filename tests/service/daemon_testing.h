@@ -27,7 +27,7 @@
 namespace planecast::testing {
 
 /// No call of a test may take longer; far beyond what any needs.
-inline constexpr std::chrono::seconds kCallMax{30};
+inline constexpr std::chrono::seconds kCallMax{120};
 
 /// A client context with a deadline, so that a test fails instead of hanging.
 class CallContext : public grpc::ClientContext {
@@ -59,7 +59,9 @@ class LogFile {
 class DaemonTest : public ::testing::Test {
  protected:
   DaemonTest() {
-    config_text_ = "socket_path: \"" + SocketPath() + "\" listeners { address: \"127.0.0.1:0\" }";
+    config_text_ = "socket_path: \"" + SocketPath() +
+                   "\" viewer_socket_path: \"none\" "
+                   "listeners { address: \"127.0.0.1:0\" anonymous_role: \"operator\" }";
     parts_.open_source =
         [this](const DisplaySpec& spec) -> absl::StatusOr<std::unique_ptr<PlaneSource>> {
       const std::lock_guard<std::mutex> lock(mutex_);
@@ -202,7 +204,7 @@ class Stream {
   bool Send(const v1::StreamDisplayRequest& request) { return call_->Write(request); }
   void Acknowledge(uint64_t sequence) {
     v1::StreamDisplayRequest request;
-    request.mutable_acknowledgement()->set_sequence(sequence);
+    request.mutable_acknowledgements()->add_acknowledgements()->set_sequence(sequence);
     Send(request);
   }
   bool CloseRequests() { return call_->WritesDone(); }

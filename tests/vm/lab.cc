@@ -112,7 +112,8 @@ absl::StatusOr<pid_t> Lab::StartDaemon(const std::string& config_textproto,
       "printf '%%s' '%s' > /run/config.textproto; rm -f /run/exit /run/daemon.pid; "
       "mkfifo /run/exit; (%s planecastd --config /run/config.textproto --socket "
       "/run/planecast.sock "
-      "--listen 0.0.0.0:7443 --insecure --log-level debug >> /run/daemon.log 2>&1 & "
+      "--listen 0.0.0.0:7443 --insecure --anonymous-remote operator --log-level debug >> "
+      "/run/daemon.log 2>&1 & "
       "echo $! > /run/daemon.pid; wait $!; echo $? > /run/exit) > /dev/null 2>&1 & "
       "until [ -s /run/daemon.pid ]; do :; done; cat /run/daemon.pid",
       absl::StrFormat("hand_over_socket_path: \"%s\" %s", kHandOverSocket, config_textproto),

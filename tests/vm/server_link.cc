@@ -81,7 +81,8 @@ void Viewer::Read() {
     if (event.has_access_unit()) {
       Take(event.access_unit());
       v1::StreamDisplayRequest request;
-      request.mutable_acknowledgement()->set_sequence(event.access_unit().sequence());
+      request.mutable_acknowledgements()->add_acknowledgements()->set_sequence(
+          event.access_unit().sequence());
       stream_->Write(request);
     }
     const std::lock_guard lock(mutex_);

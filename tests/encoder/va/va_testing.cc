@@ -14,12 +14,14 @@
 #include <thread>
 #include <utility>
 
+#include "encoder/va/va_wait.h"
 #include "vfio/fd.h"
 
 namespace planecast::testing {
 namespace {
 
-constexpr int kWaitMaxS = 20;
+constexpr int kWaitMaxS = 120;
+constexpr int64_t kGpuPatienceNs = 120'000'000'000;
 
 template <typename Function>
 Function Find(const char* name) {
@@ -60,9 +62,12 @@ SwDriver::SwDriver(const std::string& persona, const std::string& faults) {
   setenv("LIBVA_DRIVER_NAME", "planecast_sw", 1);
   setenv("PLANECAST_SW_PERSONA", persona.c_str(), 1);
   setenv("PLANECAST_SW_FAULT", faults.c_str(), 1);
+  const bool hangs = faults.find("hang") != std::string::npos;
+  SetGpuTimeoutForTest(hangs ? 0 : kGpuPatienceNs);
 }
 
 SwDriver::~SwDriver() {
+  SetGpuTimeoutForTest(0);
   unsetenv("PLANECAST_SW_PERSONA");
   unsetenv("PLANECAST_SW_FAULT");
   unsetenv("PLANECAST_SW_DUMP");

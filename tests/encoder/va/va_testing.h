@@ -15,7 +15,8 @@ inline constexpr const char* kSwRenderNode = "/dev/null";
 inline constexpr const char* kPersonas[] = {"ihd", "ihd-lp", "radeonsi", "radeonsi-old", "minimal"};
 
 /// While one lives, displays that are opened play this persona with these faults. Not nested. Bound
-/// to one thread; no display may be opened elsewhere meanwhile.
+/// to one thread; no display may be opened elsewhere meanwhile. The driver may take as long as the
+/// machine needs, unless one of the faults is a hang, which ends after GpuTimeoutNs as on a GPU.
 class SwDriver {
  public:
   explicit SwDriver(const std::string& persona, const std::string& faults = {});

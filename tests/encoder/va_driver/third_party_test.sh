@@ -28,7 +28,7 @@ fail() { printf 'FAILED  %s\n' "$*"; failed=$((failed + 1)); }
 why() { tail -n 3 "$work/log" "$work/err" 2> /dev/null || true; }
 
 # A client that a refusal leaves hanging must not hang the test.
-limited() { timeout --kill-after=5 60 "$@"; }
+limited() { timeout --kill-after=5 300 "$@"; }
 quiet_ffmpeg() { limited ffmpeg -nostdin -hide_banner -v error -y "$@"; }
 
 # Compares $work/out.h264, decoded, with the driver's dump. A cropped picture is cut from the dump's coded size.

@@ -13,6 +13,12 @@
 namespace planecast {
 namespace {
 
+v1::StreamStarted Id(const std::string& viewer_id) {
+  v1::StreamStarted started;
+  started.set_viewer_id(viewer_id);
+  return started;
+}
+
 template <class T>
 T Parse(grpc::ByteBuffer bytes) {
   T message;
@@ -45,7 +51,7 @@ TEST_F(GrpcEventCodecTest, AUnitIsBothResponsesWhateverItsSize) {
                             size_t{16'384}, size_t{3'000'000}}) {
     const auto unit = MakeUnit(size);
     const StreamEventPtr event = MakeEvent(UnitEvent{77, unit}, &codec_);
-    const grpc::ByteBuffer message = codec_.Message(*event, "id");
+    const grpc::ByteBuffer message = codec_.Message(*event, Id("id"));
     const auto stream = Parse<v1::StreamDisplayResponse>(message);
     const v1::AccessUnit& parsed = stream.event().access_unit();
     EXPECT_EQ(parsed.sequence(), 77U);
@@ -67,7 +73,7 @@ TEST_F(GrpcEventCodecTest, AllViewersShareTheBytesOfAUnit) {
   const StreamEventPtr event = MakeEvent(UnitEvent{1, unit}, &codec_);
   for (int viewer = 0; viewer < 3; ++viewer) {
     std::vector<grpc::Slice> slices;
-    ASSERT_TRUE(codec_.Message(*event, "id").Dump(&slices).ok());
+    ASSERT_TRUE(codec_.Message(*event, Id("id")).Dump(&slices).ok());
     ASSERT_EQ(slices.size(), 2U);
     EXPECT_EQ(slices[1].begin(), unit->bytes.data());
     EXPECT_EQ(slices[1].size(), unit->bytes.size());
@@ -79,7 +85,7 @@ TEST_F(GrpcEventCodecTest, AUnitLivesUntilItsLastMessageIsGone) {
   const std::weak_ptr<const AccessUnit> alive = unit;
   StreamEventPtr event = MakeEvent(UnitEvent{1, std::move(unit)}, &codec_);
   {
-    const grpc::ByteBuffer message = codec_.Message(*event, "id");
+    const grpc::ByteBuffer message = codec_.Message(*event, Id("id"));
     event.reset();
     EXPECT_FALSE(alive.expired());
   }
@@ -96,9 +102,9 @@ TEST_F(GrpcEventCodecTest, StartedTellsEachViewerItsOwnIdAndTheTime) {
   const StreamEventPtr event = MakeEvent(started, &codec_);
   clock_.Set(5'000);
   const auto one =
-      Parse<v1::StreamDisplayResponse>(codec_.Message(*event, "one")).event().started();
+      Parse<v1::StreamDisplayResponse>(codec_.Message(*event, Id("one"))).event().started();
   const auto two =
-      Parse<v1::StreamDisplayResponse>(codec_.Message(*event, "two")).event().started();
+      Parse<v1::StreamDisplayResponse>(codec_.Message(*event, Id("two"))).event().started();
   EXPECT_EQ(one.viewer_id(), "one");
   EXPECT_EQ(two.viewer_id(), "two");
   EXPECT_EQ(one.name(), "displays/vm1");
@@ -121,7 +127,7 @@ TEST_F(GrpcEventCodecTest, ACursorIsBgraInMemory) {
   image->hotspot = CursorImage::Hotspot{1, 0};
   const StreamEventPtr event = MakeEvent(CursorShape{image}, &codec_);
   const auto shape =
-      Parse<v1::StreamDisplayResponse>(codec_.Message(*event, "")).event().cursor_shape();
+      Parse<v1::StreamDisplayResponse>(codec_.Message(*event, Id(""))).event().cursor_shape();
   EXPECT_EQ(shape.argb(), std::string("\x10\x20\x40\x80\xff\x00\x00\xff", 8));
   EXPECT_TRUE(shape.hotspot_known());
   EXPECT_EQ(shape.hotspot_x_px(), 1);
@@ -130,7 +136,7 @@ TEST_F(GrpcEventCodecTest, ACursorIsBgraInMemory) {
 TEST_F(GrpcEventCodecTest, TheOtherEventsTranslate) {
   const auto event_of = [this](decltype(StreamEvent::body) body) {
     const StreamEventPtr event = MakeEvent(std::move(body), &codec_);
-    return Parse<v1::StreamDisplayResponse>(codec_.Message(*event, "id")).event();
+    return Parse<v1::StreamDisplayResponse>(codec_.Message(*event, Id("id"))).event();
   };
   EXPECT_EQ(event_of(CursorMoved{-3, 4, true}).cursor_moved().x_px(), -3);
   StateChanged changed;
@@ -163,7 +169,7 @@ TEST_F(GrpcEventCodecTest, EveryNumberOfTheStatsArrives) {
   }
   const StreamEventPtr event = MakeEvent(stats, &codec_);
   const v1::StreamStats parsed =
-      Parse<v1::StreamDisplayResponse>(codec_.Message(*event, "id")).event().stats();
+      Parse<v1::StreamDisplayResponse>(codec_.Message(*event, Id("id"))).event().stats();
   EXPECT_EQ(parsed.dropped(), 10U);
   EXPECT_EQ(parsed.dropped_by_reason().queue_full(), 1U);
   EXPECT_EQ(parsed.dropped_by_reason().queue_age(), 2U);

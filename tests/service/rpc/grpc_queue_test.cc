@@ -14,6 +14,7 @@
 
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "service/rpc/grpc_unary.h"
+#include "tests/service/rpc/test_gate.h"
 
 namespace planecast {
 namespace {
@@ -30,7 +31,8 @@ class GrpcQueueTest : public ::testing::Test {
     grpc::ServerBuilder builder;
     builder.RegisterService(&service_);
     queue_.AddTo(builder);
-    AddUnary(queue_, thread, &service_, &Health::AsyncService::RequestCheck, std::move(handler));
+    AddUnary(queue_, "grpc.health.v1.Health.Check", thread, &service_,
+             &Health::AsyncService::RequestCheck, std::move(handler));
     server_ = builder.BuildAndStart();
     ASSERT_NE(server_, nullptr);
     queue_.Serve();
@@ -44,14 +46,15 @@ class GrpcQueueTest : public ::testing::Test {
 
   grpc::Status Check(const std::string& service, HealthCheckResponse* response) {
     grpc::ClientContext context;
-    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(120));
     HealthCheckRequest request;
     request.set_service(service);
     return stub_->Check(&context, request, response);
   }
 
   Health::AsyncService service_;
-  GrpcQueue queue_{MonotonicClock()};
+  testing::TestGate gate_;
+  GrpcQueue queue_{MonotonicClock(), gate_.gate()};
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<Health::Stub> stub_;
 };

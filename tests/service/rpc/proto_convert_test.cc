@@ -62,13 +62,17 @@ TEST(ProtoConvertTest, TimesAreOnTheWallAndAlwaysTheSame) {
 
 TEST(ProtoConvertTest, LimitsOutOfRangeAreRefused) {
   v1::ViewerLimits limits;
-  EXPECT_TRUE(ToLimits(limits).ok());
+  EXPECT_TRUE(ToLimits(limits, {}).ok());
   limits.set_frame_rate_max_hz(240);
   limits.set_bitrate_max_bps(1'000'000);
-  ASSERT_TRUE(ToLimits(limits).ok());
-  EXPECT_EQ(ToLimits(limits)->bitrate_max_bps, 1'000'000);
+  ASSERT_TRUE(ToLimits(limits, {}).ok());
+  EXPECT_EQ(ToLimits(limits, {})->bitrate_max_bps, 1'000'000);
+  limits.clear_frame_rate_max_hz();
+  EXPECT_EQ(ToLimits(limits, {0, 30})->frame_rate_max_hz, 30) << "absent stays as it was";
+  limits.set_frame_rate_max_hz(0);
+  EXPECT_EQ(ToLimits(limits, {0, 30})->frame_rate_max_hz, 0);
   limits.set_frame_rate_max_hz(241);
-  EXPECT_FALSE(ToLimits(limits).ok());
+  EXPECT_FALSE(ToLimits(limits, {}).ok());
 }
 
 }  // namespace

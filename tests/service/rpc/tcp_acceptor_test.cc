@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "service/rpc/grpc_queue.h"
+#include "tests/service/rpc/test_gate.h"
 
 namespace planecast {
 namespace {
@@ -52,13 +53,14 @@ TEST(TcpAcceptorTest, HandsConnectionsToGrpcUntilItIsStopped) {
   TcpAcceptor acceptor;
   grpc::ServerBuilder builder;
   acceptor.Add(builder, *std::move(listener), grpc::InsecureServerCredentials());
-  GrpcQueue queue(MonotonicClock());
+  testing::TestGate gate;
+  GrpcQueue queue(MonotonicClock(), gate.gate());
   queue.AddTo(builder);
   const auto server = builder.BuildAndStart();
   ASSERT_NE(server, nullptr);
   queue.Serve();
   ASSERT_TRUE(acceptor.Start().ok());
-  const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(20);
+  const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(120);
   const auto channel = grpc::CreateChannel(target, grpc::InsecureChannelCredentials());
   EXPECT_TRUE(channel->WaitForConnected(deadline));
   acceptor.Stop();

@@ -46,9 +46,11 @@ class MetricsServerTest : public DaemonTest {
       const v1::StreamEvent event = stream.Next(v1::StreamEvent::kAccessUnit);
       ASSERT_EQ(event.event_case(), v1::StreamEvent::kAccessUnit);
       v1::StreamDisplayRequest request;
-      request.mutable_acknowledgement()->set_sequence(event.access_unit().sequence());
-      request.mutable_acknowledgement()->set_decode_duration_ns(20'000);
-      request.mutable_acknowledgement()->set_present_duration_ns(30'000);
+      v1::Acknowledgement& acknowledgement =
+          *request.mutable_acknowledgements()->add_acknowledgements();
+      acknowledgement.set_sequence(event.access_unit().sequence());
+      acknowledgement.set_decode_duration_ns(20'000);
+      acknowledgement.set_present_duration_ns(30'000);
       stream.Send(request);
     }
   }
