@@ -169,7 +169,7 @@ std::string DefaultViewerSocketPath(const ServerConfig& config) {
       absl::StrCat(beside.substr(0, beside.rfind('/') + 1), std::string(kViewerSocketName));
   const bool fits =
       CheckSocketPath(path).ok() && path != beside && path != config.hand_over_socket_path();
-  return fits ? path : std::string(kNoViewerSocket);
+  return fits ? path : std::string(kNoSocket);
 }
 
 void FillDefaults(ServerConfig& config) {
@@ -291,7 +291,7 @@ absl::Status CheckSocketPath(std::string_view path) {
 }
 
 absl::Status CheckViewerSocketPath(std::string_view path) {
-  if (path == kNoViewerSocket) return absl::OkStatus();
+  if (path == kNoSocket) return absl::OkStatus();
   if (path.find('/') != std::string_view::npos) return CheckSocketPath(path);
   return absl::InvalidArgumentError("is neither an absolute path nor none");
 }

@@ -15,10 +15,8 @@ inline constexpr std::string_view kDefaultSocketPath = "/run/planecast/planecast
 
 /// The viewers' socket in the folder of the operators', by default.
 inline constexpr std::string_view kViewerSocketName = "viewers.sock";
-/// What viewer_socket_path says for none, also after ParseConfig.
-inline constexpr std::string_view kNoViewerSocket = "none";
 
-/// What stands for no viewers' socket.
+/// What viewer_socket_path says for none, also after ParseConfig.
 inline constexpr std::string_view kNoSocket = "none";
 
 /// Largest config file, in bytes.
