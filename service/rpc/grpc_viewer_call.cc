@@ -220,8 +220,9 @@ void ViewerCall::Describe(const WallClock& wall, v1::ViewerInfo& info) const {
 }
 
 void ViewerCall::Evict(const std::string& message) {
-  session_.EndForGood();
+  // First, as the first goodbye counts.
   viewer_->OfferGoodbye(MakeEvent(Goodbye{Goodbye::Reason::kEvicted, message, -1}, context_.codec));
+  session_.EndForGood();
 }
 
 void ViewerCall::AuditStart(bool resumed) {
