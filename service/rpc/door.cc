@@ -7,6 +7,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <utility>
@@ -175,7 +176,8 @@ std::string LimitKeyOf(const std::string& peer_uri) {
   const size_t port = address.rfind(':');
   std::string host = address.substr(0, port);
   if (host.size() < 2 || host.front() != '[') return host;
-  host = host.substr(1, host.size() - 2);
+  // Without the interface that a link-local address may name.
+  host = host.substr(1, std::min(host.size() - 2, host.find('%') - 1));
   in6_addr parsed{};
   if (inet_pton(AF_INET6, host.c_str(), &parsed) != 1) return host;
   // Whoever has an IPv6 address has a /64 of them.

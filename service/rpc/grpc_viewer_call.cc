@@ -238,7 +238,11 @@ void ViewerCall::AuditStart(bool resumed) {
 
 void ViewerCall::AuditEndOfStream() {
   std::string reason = "the client is gone";
-  if (end().has_value()) reason = end()->ok() ? "after the goodbye" : std::string(end()->message());
+  if (goodbye_.has_value()) {
+    reason = *goodbye_;
+  } else if (end().has_value()) {
+    reason = std::string(end()->message());
+  }
   context_.log->Info(display_id_, absl::StrCat("viewer ", number_, " left: ", reason));
   AuditEntry entry = GrpcGate::EntryFor(caller(), rule(), AuditEvent::kStreamEnd);
   entry.display = display_id_;
@@ -252,7 +256,7 @@ void ViewerCall::Pump() {
   if (!CanWrite() || viewer_ == nullptr) return;
   const StreamEventPtr event = viewer_->Take();
   if (event == nullptr) return;
-  last_write_ = std::holds_alternative<Goodbye>(event->body);
+  if (const auto* goodbye = std::get_if<Goodbye>(&event->body)) goodbye_ = goodbye->message;
   NoteWrite();
   const grpc::ByteBuffer message =
       context_.codec->Message(*event, started_, viewer_->sequence_offset());
@@ -264,7 +268,7 @@ void ViewerCall::HandleWritten(bool ok) {
   if (!ok) return;
   sent_bytes_ += writing_bytes_;
   viewer_->OnWritten();
-  if (last_write_) End(absl::OkStatus());
+  if (goodbye_.has_value()) End(absl::OkStatus());
   Pump();
 }
 
