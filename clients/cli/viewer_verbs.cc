@@ -17,15 +17,15 @@ std::string IdOf(const std::string& name) {
   return name.substr(name.rfind('/') + 1);
 }
 
-void PrintViewers(const Context& context, const v1::ListViewersResponse& list) {
-  if (list.viewers().empty()) {
+void PrintViewers(const Context& context, const std::vector<v1::ViewerInfo>& viewers) {
+  if (viewers.empty()) {
     context.err() << "nobody streams " << DisplayId(context.display()) << "\n";
     return;
   }
   const bool wide = context.output == Output::kWide;
   std::vector<std::vector<std::string>> rows = {{"VIEWER", "WHO", "FROM", "SINCE", "SENT"}};
   if (wide) rows[0].insert(rows[0].end(), {"TICKET", "ACKNOWLEDGES", "PERMISSIONS"});
-  for (const v1::ViewerInfo& viewer : list.viewers()) {
+  for (const v1::ViewerInfo& viewer : viewers) {
     std::vector<std::string> row = {IdOf(viewer.name()), OrDash(viewer.principal()),
                                     OrDash(viewer.peer()),
                                     FormatTime(viewer.has_start_time(), viewer.start_time()),
@@ -43,15 +43,19 @@ int RunViewers(const Context& context) {
   int exit_code = kDone;
   const std::unique_ptr<Client> client = Connect(context, exit_code);
   if (client == nullptr) return exit_code;
-  const absl::StatusOr<v1::ListViewersResponse> list = client->ListViewers(context.display());
-  if (!list.ok()) {
-    return CallFailed(context, absl::StrCat("list viewers of ", context.display()), list.status());
+  const absl::StatusOr<std::vector<v1::ViewerInfo>> viewers =
+      client->ListViewers(context.display());
+  if (!viewers.ok()) {
+    return CallFailed(context, absl::StrCat("list viewers of ", context.display()),
+                      viewers.status());
   }
-  if (context.output == Output::kJson) {
-    context.out() << FormatJson(*list);
-  } else {
-    PrintViewers(context, *list);
+  if (context.output != Output::kJson) {
+    PrintViewers(context, *viewers);
+    return kDone;
   }
+  v1::ListViewersResponse list;
+  for (const v1::ViewerInfo& viewer : *viewers) *list.add_viewers() = viewer;
+  context.out() << FormatJson(list);
   return kDone;
 }
 

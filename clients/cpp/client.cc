@@ -41,7 +41,7 @@ constexpr int kReconnectMaxMs = 1000;
 // allows pings every 5 s.
 constexpr int kKeepaliveTimeMs = 20'000;
 constexpr int kKeepaliveTimeoutMs = 10'000;
-// Displays or tickets asked for at a time.
+// Displays, tickets or viewers asked for at a time.
 constexpr int kPageSize = 500;
 // Pages taken before a server that never stops is given up on.
 constexpr int kPagesMax = 1000;
@@ -136,10 +136,9 @@ grpc::ChannelArguments MakeChannelArguments(const ServerAddress& address, const 
   return arguments;
 }
 
-// Gets all pages of a list by `call` and hands each to `take`.
-template <typename Request, typename Response, typename Call, typename Take>
-absl::Status ForEachPage(const Call& call, const Take& take) {
-  Request request;
+// Gets all pages of a list by `call`, from what `request` asks for on, and hands each to `take`.
+template <typename Response, typename Request, typename Call, typename Take>
+absl::Status ForEachPage(Request request, const Call& call, const Take& take) {
   request.set_page_size(kPageSize);
   for (int page = 0; page < kPagesMax; ++page) {
     Response response;
@@ -241,7 +240,8 @@ absl::StatusOr<v1::GetHostInfoResponse> Client::GetHostInfo() {
 
 absl::StatusOr<std::vector<v1::Display>> Client::ListDisplays() {
   std::vector<v1::Display> displays;
-  const absl::Status status = ForEachPage<v1::ListDisplaysRequest, v1::ListDisplaysResponse>(
+  const absl::Status status = ForEachPage<v1::ListDisplaysResponse>(
+      v1::ListDisplaysRequest(),
       [this](const auto& request, auto& response) {
         return impl_->Call(*impl_->displays, &v1::DisplayService::Stub::ListDisplays, request,
                            response);
@@ -359,7 +359,8 @@ absl::StatusOr<v1::CreateTicketResponse> Client::CreateTicket(
 
 absl::StatusOr<std::vector<v1::Ticket>> Client::ListTickets() {
   std::vector<v1::Ticket> tickets;
-  const absl::Status status = ForEachPage<v1::ListTicketsRequest, v1::ListTicketsResponse>(
+  const absl::Status status = ForEachPage<v1::ListTicketsResponse>(
+      v1::ListTicketsRequest(),
       [this](const auto& request, auto& response) {
         return impl_->Call(*impl_->access, &v1::AccessService::Stub::ListTickets, request,
                            response);
@@ -381,19 +382,24 @@ absl::Status Client::RevokeTicket(std::string_view ticket) {
   return impl_->Call(*impl_->access, &v1::AccessService::Stub::RevokeTicket, request, response);
 }
 
-absl::StatusOr<v1::ListViewersResponse> Client::ListViewers(std::string_view display) {
+absl::StatusOr<std::vector<v1::ViewerInfo>> Client::ListViewers(std::string_view display) {
   absl::StatusOr<std::string> name = ParseDisplayName(display);
   if (!name.ok()) return name.status();
-  v1::ListViewersResponse all;
-  const absl::Status status = ForEachPage<v1::ListViewersRequest, v1::ListViewersResponse>(
-      [this, &name](v1::ListViewersRequest request, auto& response) {
-        request.set_parent(*name);
+  v1::ListViewersRequest first;
+  first.set_parent(*std::move(name));
+  std::vector<v1::ViewerInfo> viewers;
+  const absl::Status status = ForEachPage<v1::ListViewersResponse>(
+      std::move(first),
+      [this](const auto& request, auto& response) {
         return impl_->Call(*impl_->viewers, &v1::ViewerService::Stub::ListViewers, request,
                            response);
       },
-      [&all](v1::ListViewersResponse& page) { all.mutable_viewers()->MergeFrom(page.viewers()); });
+      [&viewers](v1::ListViewersResponse& page) {
+        std::move(page.mutable_viewers()->begin(), page.mutable_viewers()->end(),
+                  std::back_inserter(viewers));
+      });
   if (!status.ok()) return status;
-  return all;
+  return viewers;
 }
 
 absl::Status Client::EndViewer(std::string_view display, std::string_view viewer,

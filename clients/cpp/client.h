@@ -138,8 +138,8 @@ class Client {
   /// Voids a ticket, `tickets/ID` or `ID`; its streams end.
   absl::Status RevokeTicket(std::string_view ticket);
 
-  /// Who streams a display.
-  absl::StatusOr<v1::ListViewersResponse> ListViewers(std::string_view display);
+  /// Who streams a display, in the order in which they came.
+  absl::StatusOr<std::vector<v1::ViewerInfo>> ListViewers(std::string_view display);
 
   /// Sends a viewer away: its id, or its whole resource name. `message` is told to the viewer.
   absl::Status EndViewer(std::string_view display, std::string_view viewer,

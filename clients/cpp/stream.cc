@@ -45,6 +45,7 @@ bool IsFinal(const absl::Status& status) {
   switch (ReasonOf(status)) {
     case v1::ERROR_REASON_DISPLAY_ATTACHING:
     case v1::ERROR_REASON_DRAINING:
+    case v1::ERROR_REASON_TRY_AGAIN:
     case v1::ERROR_REASON_LIMIT_REACHED:
     case v1::ERROR_REASON_TOO_MANY_TRIES:
       return false;
