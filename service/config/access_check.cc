@@ -121,24 +121,18 @@ void CheckBindings(const Node& node, const ServerConfig& config, const RoleSet& 
   }
 }
 
-bool IsPlainOffLoopback(const Listener& listener) {
-  if (listener.has_tls()) return false;
-  const auto address = ParseHostPort(listener.address());
-  return address.ok() && !IsLoopbackHost(address->host);
-}
-
 /// A call that came in by plain TCP from afar does not tell by which of the listeners.
 void CheckOneRoleOffLoopback(const Node& node, const ServerConfig& config) {
   std::optional<int> first;
   for (int i = 0; i < config.listeners_size(); ++i) {
     const Listener& listener = config.listeners(i);
-    if (!IsPlainOffLoopback(listener)) continue;
+    if (TellsItsCalls(listener)) continue;
     if (!first.has_value()) first = i;
     const std::string& want = config.listeners(*first).anonymous_role();
     if (listener.anonymous_role() == want) continue;
     node.Child("listeners", listener, i)
         .Add("anonymous_role",
-             absl::StrCat("off loopback, all listeners without TLS must have the same, and "
+             absl::StrCat("all listeners without TLS but 127.0.0.1 and ::1 must have the same, and "
                           "listeners[",
                           *first, "] has ", want.empty() ? "none" : absl::StrCat("\"", want, "\""),
                           "; give both the same, or TLS to one"));

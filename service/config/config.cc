@@ -1,6 +1,8 @@
 #include "service/config/config.h"
 
+#include <arpa/inet.h>
 #include <google/protobuf/text_format.h>
+#include <netinet/in.h>
 #include <sys/un.h>
 
 #include <algorithm>
@@ -314,6 +316,19 @@ absl::Status CheckMetricsAddress(std::string_view address) {
   return absl::InvalidArgumentError(
       "metrics can't be served on IPv6, which Debian's HTTP library is built without; use "
       "127.0.0.1");
+}
+
+bool TellsItsCalls(const Listener& listener) {
+  if (listener.has_tls()) return true;
+  const absl::StatusOr<HostPort> address = ParseHostPort(listener.address());
+  if (!address.ok()) return false;
+  in_addr v4{};
+  if (inet_pton(AF_INET, address->host.c_str(), &v4) == 1) {
+    return ntohl(v4.s_addr) == INADDR_LOOPBACK;
+  }
+  in6_addr v6{};
+  if (inet_pton(AF_INET6, address->host.c_str(), &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6) != 0;
+  return address->host == "localhost";
 }
 
 absl::Status CheckPlainText(const Listener& listener) {

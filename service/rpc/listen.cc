@@ -70,15 +70,6 @@ absl::Status CheckKeyPair(const std::string& certificate, const std::string& key
   return status;
 }
 
-/// gRPC's insecure credentials know no context to stamp; those that it has for loopback take
-/// exactly these addresses.
-bool CanBeStamped(const config::v1::Listener& listener) {
-  if (listener.has_tls()) return true;
-  const auto address = ParseHostPort(listener.address());
-  return address.ok() &&
-         (address->host == "localhost" || address->host == "127.0.0.1" || address->host == "::1");
-}
-
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeTlsCredentials(
@@ -107,7 +98,7 @@ PeerReader MakePeerReader(const config::v1::ServerConfig& config) {
   std::string plain_remote_role;
   for (const config::v1::Listener& listener : config.listeners()) {
     listeners.push_back({listener.has_tls(), listener.anonymous_role()});
-    if (!CanBeStamped(listener)) plain_remote_role = listener.anonymous_role();
+    if (!TellsItsCalls(listener)) plain_remote_role = listener.anonymous_role();
   }
   return {std::move(listeners), std::move(plain_remote_role)};
 }
@@ -118,7 +109,7 @@ absl::Status ListenAddresses::AddTo(grpc::ServerBuilder& builder,
   auto status = AddUnix(builder, {Fd(), Door::kOperatorSocket, config.socket_path(), std::nullopt},
                         UnixSocketAccess::Group(config.socket_group()));
   if (!status.ok()) return status;
-  if (config.viewer_socket_path() != "none") {
+  if (config.viewer_socket_path() != kNoSocket) {
     status = AddUnix(builder, {Fd(), Door::kViewerSocket, config.viewer_socket_path(), bound_uids},
                      UnixSocketAccess::Everybody());
     if (!status.ok()) return status;
@@ -154,11 +145,11 @@ absl::Status ListenAddresses::AddTcp(grpc::ServerBuilder& builder,
     auto tls = MakeTlsCredentials(listener.tls());
     if (!tls.ok()) return tls.status();
     credentials = *std::move(tls);
-  } else if (CanBeStamped(listener)) {
+  } else if (TellsItsCalls(listener)) {
     // Plain text, for loopback alone, with a context that can be stamped.
     credentials = grpc::experimental::LocalServerCredentials(LOCAL_TCP);
   }
-  if (CanBeStamped(listener)) {
+  if (TellsItsCalls(listener)) {
     const Door door = IsLoopbackHost(address->host) ? Door::kLoopback : Door::kRemote;
     StampConnections(*credentials,
                      std::make_shared<DoorStamp>(DoorIdentity{door, std::nullopt, index}));
