@@ -384,13 +384,16 @@ absl::Status Client::RevokeTicket(std::string_view ticket) {
 absl::StatusOr<v1::ListViewersResponse> Client::ListViewers(std::string_view display) {
   absl::StatusOr<std::string> name = ParseDisplayName(display);
   if (!name.ok()) return name.status();
-  v1::ListViewersRequest request;
-  request.set_parent(*std::move(name));
-  v1::ListViewersResponse response;
-  const absl::Status status =
-      impl_->Call(*impl_->viewers, &v1::ViewerService::Stub::ListViewers, request, response);
+  v1::ListViewersResponse all;
+  const absl::Status status = ForEachPage<v1::ListViewersRequest, v1::ListViewersResponse>(
+      [this, &name](v1::ListViewersRequest request, auto& response) {
+        request.set_parent(*name);
+        return impl_->Call(*impl_->viewers, &v1::ViewerService::Stub::ListViewers, request,
+                           response);
+      },
+      [&all](v1::ListViewersResponse& page) { all.mutable_viewers()->MergeFrom(page.viewers()); });
   if (!status.ok()) return status;
-  return response;
+  return all;
 }
 
 absl::Status Client::EndViewer(std::string_view display, std::string_view viewer,

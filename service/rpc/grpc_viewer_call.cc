@@ -1,5 +1,6 @@
 #include "service/rpc/grpc_viewer_call.h"
 
+#include <google/protobuf/util/time_util.h>
 #include <grpcpp/support/async_stream.h>
 
 #include <utility>
@@ -198,7 +199,8 @@ void ViewerCall::DescribeViewer(const JoinedViewer& joined) {
   started_.set_viewer_id(joined.viewer->id());
   started_.set_viewer_name(absl::StrCat(DisplayNameFromId(display_id_), "/viewers/", number_));
   started_.set_display_uid(context_.registry->Last(display_id_).value_or(DisplaySnapshot()).uid);
-  started_.set_report_interval_ms(kReportIntervalMs);
+  *started_.mutable_report_interval() =
+      google::protobuf::util::TimeUtil::MillisecondsToDuration(kReportIntervalMs);
   const PermissionSet permissions = caller().rights.On(display_id_);
   for (int i = 1; i <= kPermissionLast; ++i) {
     if (permissions.Has(static_cast<Permission>(i))) {
