@@ -140,7 +140,11 @@ absl::StatusOr<TicketSpec> GrpcAccessService::ToSpec(const v1::CreateTicketReque
   spec.certificate_sha256 = *std::move(fingerprint);
   spec.note = request.note();
   spec.issuer = caller.principal.name;
-  if (caller.ticket.has_value()) spec.ends_ns = caller.ticket->ends_ns;
+  if (!caller.ticket.has_value()) return spec;
+  spec.ends_ns = caller.ticket->ends_ns;
+  // What is told of it is no more than what comes of it.
+  const int64_t left_ns = caller.ticket->ends_ns - wall_.monotonic().NowNs();
+  spec.session_max_ns = std::min(spec.session_max_ns, left_ns);
   return spec;
 }
 
