@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <mutex>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -35,7 +36,8 @@ class Stamper final : public grpc::AuthMetadataProcessor {
   grpc::Status Process(const InputMetadata& /*metadata*/, grpc::AuthContext* context,
                        OutputMetadata* /*consumed*/, OutputMetadata* /*response*/) override {
     // The context is the connection's. What its first call put there stays, whoever has the door
-    // later.
+    // later. Two first calls may come at once, and a context has no lock of its own.
+    const std::lock_guard lock(mutex_);
     if (!context->FindPropertyValues(kStampProperty).empty()) return grpc::Status::OK;
     const DoorIdentity identity = stamp_->identity();
     const std::string uid = identity.uid.has_value() ? absl::StrCat(*identity.uid) : "-";
@@ -46,6 +48,7 @@ class Stamper final : public grpc::AuthMetadataProcessor {
 
  private:
   const std::shared_ptr<const DoorStamp> stamp_;
+  std::mutex mutex_;
 };
 
 template <auto kFree>
