@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "service/access/rights.h"
+#include "service/config/access_config.h"
 #include "service/sockets/host_port.h"
 
 namespace planecast {
@@ -121,18 +122,12 @@ void CheckBindings(const Node& node, const ServerConfig& config, const RoleSet& 
   }
 }
 
-bool IsPlainOffLoopback(const Listener& listener) {
-  if (listener.has_tls()) return false;
-  const auto address = ParseHostPort(listener.address());
-  return address.ok() && !IsLoopbackHost(address->host);
-}
-
 /// A call that came in by plain TCP from afar does not tell by which of the listeners.
 void CheckOneRoleOffLoopback(const Node& node, const ServerConfig& config) {
   std::optional<int> first;
   for (int i = 0; i < config.listeners_size(); ++i) {
     const Listener& listener = config.listeners(i);
-    if (!IsPlainOffLoopback(listener)) continue;
+    if (IsToldApart(listener)) continue;
     if (!first.has_value()) first = i;
     const std::string& want = config.listeners(*first).anonymous_role();
     if (listener.anonymous_role() == want) continue;
@@ -141,7 +136,9 @@ void CheckOneRoleOffLoopback(const Node& node, const ServerConfig& config) {
              absl::StrCat("off loopback, all listeners without TLS must have the same, and "
                           "listeners[",
                           *first, "] has ", want.empty() ? "none" : absl::StrCat("\"", want, "\""),
-                          "; give both the same, or TLS to one"));
+                          "; give both the same, or TLS to one (127.0.0.1, [::1] and localhost "
+                          "alone count as "
+                          "loopback here)"));
   }
 }
 

@@ -8,10 +8,12 @@
 #include <cerrno>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "service/config/access_config.h"
 #include "service/config/config.h"
 #include "service/sockets/host_port.h"
 
@@ -70,15 +72,6 @@ absl::Status CheckKeyPair(const std::string& certificate, const std::string& key
   return status;
 }
 
-/// gRPC's insecure credentials know no context to stamp; those that it has for loopback take
-/// exactly these addresses.
-bool CanBeStamped(const config::v1::Listener& listener) {
-  if (listener.has_tls()) return true;
-  const auto address = ParseHostPort(listener.address());
-  return address.ok() &&
-         (address->host == "localhost" || address->host == "127.0.0.1" || address->host == "::1");
-}
-
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeTlsCredentials(
@@ -104,12 +97,15 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeTlsCredentials(
 
 PeerReader MakePeerReader(const config::v1::ServerConfig& config) {
   std::vector<ListenerFacts> listeners;
-  std::string plain_remote_role;
+  std::optional<std::string> plain_remote_role;
   for (const config::v1::Listener& listener : config.listeners()) {
     listeners.push_back({listener.has_tls(), listener.anonymous_role()});
-    if (!CanBeStamped(listener)) plain_remote_role = listener.anonymous_role();
+    if (IsToldApart(listener)) continue;
+    if (!plain_remote_role.has_value()) plain_remote_role = listener.anonymous_role();
+    // No config that was checked has two roles here. If one had, nobody would get the other's.
+    if (*plain_remote_role != listener.anonymous_role()) plain_remote_role = "";
   }
-  return {std::move(listeners), std::move(plain_remote_role)};
+  return {std::move(listeners), plain_remote_role.value_or("")};
 }
 
 absl::Status ListenAddresses::AddTo(grpc::ServerBuilder& builder,
@@ -154,11 +150,11 @@ absl::Status ListenAddresses::AddTcp(grpc::ServerBuilder& builder,
     auto tls = MakeTlsCredentials(listener.tls());
     if (!tls.ok()) return tls.status();
     credentials = *std::move(tls);
-  } else if (CanBeStamped(listener)) {
+  } else if (IsToldApart(listener)) {
     // Plain text, for loopback alone, with a context that can be stamped.
     credentials = grpc::experimental::LocalServerCredentials(LOCAL_TCP);
   }
-  if (CanBeStamped(listener)) {
+  if (IsToldApart(listener)) {
     const Door door = IsLoopbackHost(address->host) ? Door::kLoopback : Door::kRemote;
     StampConnections(*credentials,
                      std::make_shared<DoorStamp>(DoorIdentity{door, std::nullopt, index}));
