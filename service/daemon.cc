@@ -216,7 +216,9 @@ class Daemon::Impl {
 
   absl::Status StartMetrics() {
     if (config_.metrics_address().empty()) return absl::OkStatus();
-    auto server = MetricsServer::Start(config_.metrics_address(), *registry_);
+    auto server = MetricsServer::Start(config_.metrics_address(), *registry_, [this] {
+      return AuditReading{audit_->lost(), audit_->suppressed()};
+    });
     if (!server.ok()) return server.status();
     metrics_ = *std::move(server);
     metrics_address_ = metrics_->address();

@@ -82,6 +82,8 @@ int main(int argc, char** argv) {
   if (!OpenStandardStreams(argv)) return kExitFailed;
   // A peer or a log reader that went away is an error of one write, not the daemon's end.
   if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) return kExitFailed;
+  // A file that may not grow any more, the audit log's, is an error of one write as well.
+  if (std::signal(SIGXFSZ, SIG_IGN) == SIG_ERR) return kExitFailed;
   const auto flags = planecast::ParseFlags(std::span(argv, static_cast<size_t>(argc)).subspan(1));
   if (!flags.ok()) return Fail(kExitUsage, flags.status());
   if (flags->help) return Say(planecast::FlagsHelp());

@@ -12,6 +12,7 @@
 namespace planecast::cli {
 namespace {
 
+constexpr int64_t kSpanMaxSeconds = int64_t{30} * 24 * 3600;
 constexpr double kDurationMaxMs = 24.0 * 3600 * 1000;
 // What the proto allows for modes and fakes.
 constexpr int kSideMinPx = 64;
@@ -68,18 +69,23 @@ bool Args::Has(std::string_view flag) const {
 
 std::string Args::Get(std::string_view flag, std::string_view fallback) const {
   const auto found = flags_.find(flag);
-  return found == flags_.end() ? std::string(fallback) : found->second;
+  return found == flags_.end() ? std::string(fallback) : found->second.back();
+}
+
+std::vector<std::string> Args::GetAll(std::string_view flag) const {
+  const auto found = flags_.find(flag);
+  return found == flags_.end() ? std::vector<std::string>() : found->second;
 }
 
 absl::StatusOr<std::optional<int64_t>> Args::GetNumber(std::string_view flag, int64_t min,
                                                        int64_t max) const {
   const auto found = flags_.find(flag);
   if (found == flags_.end()) return std::optional<int64_t>();
+  const std::string& text = found->second.back();
   int64_t number = 0;
-  if (!ParseWhole(found->second, number) || number < min || number > max) {
+  if (!ParseWhole(text, number) || number < min || number > max) {
     return absl::InvalidArgumentError(absl::StrCat("--", View(flag), " takes a whole number from ",
-                                                   min, " to ", max, ", not '", found->second,
-                                                   "'"));
+                                                   min, " to ", max, ", not '", text, "'"));
   }
   return std::optional<int64_t>(number);
 }
@@ -128,7 +134,7 @@ absl::Status ArgsParser::Parse(const std::vector<std::string>& args, size_t& pos
     } else {
       return absl::InvalidArgumentError(absl::StrCat(arg, " needs a value: ", FlagText(*flag)));
     }
-    parsed.flags_[std::string(flag->name)] = std::move(value);
+    parsed.flags_[std::string(flag->name)].push_back(std::move(value));
   }
   return absl::OkStatus();
 }
@@ -152,6 +158,34 @@ absl::StatusOr<int64_t> ParseDurationMs(std::string_view text) {
                      "most a day"));
   }
   return static_cast<int64_t>(duration_ms);
+}
+
+absl::StatusOr<int64_t> ParseSpanSeconds(std::string_view text) {
+  int64_t unit_s = 0;
+  if (text.ends_with('s')) unit_s = 1;
+  if (text.ends_with('m')) unit_s = 60;
+  if (text.ends_with('h')) unit_s = 3600;
+  if (text.ends_with('d')) unit_s = 24 * 3600;
+  int32_t number = 0;
+  const bool parsed = unit_s != 0 && ParseWhole(text.substr(0, text.size() - 1), number);
+  const int64_t span_s = number * unit_s;
+  if (!parsed || span_s < 1 || span_s > kSpanMaxSeconds) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "'", View(text), "' is no length of time: write 60s, 5m, 12h or 30d, which is the most"));
+  }
+  return span_s;
+}
+
+absl::StatusOr<Label> ParseLabel(std::string_view text, bool may_remove) {
+  const size_t equals = text.find('=');
+  if (equals != std::string_view::npos && equals > 0) {
+    return Label{std::string(text.substr(0, equals)), std::string(text.substr(equals + 1))};
+  }
+  if (may_remove && equals == std::string_view::npos && text.size() > 1 && text.ends_with('-')) {
+    return Label{std::string(text.substr(0, text.size() - 1))};
+  }
+  return absl::InvalidArgumentError(absl::StrCat("'", View(text), "' is no label: write key=value",
+                                                 may_remove ? ", or key- to remove one" : ""));
 }
 
 absl::StatusOr<Size> ParseSize(std::string_view text) {

@@ -57,8 +57,10 @@ class Args {
  public:
   /// Whether the flag was given.
   bool Has(std::string_view flag) const;
-  /// The flag's value, or `fallback`.
+  /// The flag's last value, or `fallback`.
   std::string Get(std::string_view flag, std::string_view fallback = "") const;
+  /// The flag's values, in order, for a flag that may be given more than once.
+  std::vector<std::string> GetAll(std::string_view flag) const;
   /// The flag's value as a whole number, if it was given.
   ///
   /// Errors: INVALID_ARGUMENT naming flag and range.
@@ -69,7 +71,7 @@ class Args {
 
  private:
   friend class ArgsParser;
-  std::map<std::string, std::string, std::less<>> flags_;
+  std::map<std::string, std::vector<std::string>, std::less<>> flags_;
   std::vector<std::string> operands_;
 };
 
@@ -96,6 +98,23 @@ class ArgsParser {
 ///
 /// Errors: INVALID_ARGUMENT unless it is from 1 ms to a day.
 absl::StatusOr<int64_t> ParseDurationMs(std::string_view text);
+
+/// A length of time in whole seconds, with its unit: `60s`, `5m`, `12h`, `30d`.
+///
+/// Errors: INVALID_ARGUMENT for other text, and unless it is from 1 second to 30 days.
+absl::StatusOr<int64_t> ParseSpanSeconds(std::string_view text);
+
+/// A label, `key=value`.
+struct Label {
+  std::string key;
+  /// Absent: the label is to be removed.
+  std::optional<std::string> value = {};
+};
+
+/// Reads `key=value`, and, with `may_remove`, `key-`. The server knows which keys are good.
+///
+/// Errors: INVALID_ARGUMENT for other text.
+absl::StatusOr<Label> ParseLabel(std::string_view text, bool may_remove);
 
 /// `1920x1080`.
 struct Size {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -137,10 +138,16 @@ absl::StatusOr<v1::DisplaySource> ReadSource(const Args& args) {
 int RunAttach(const Context& context) {
   const absl::StatusOr<v1::DisplaySource> source = ReadSource(context.args);
   if (!source.ok()) return WrongUsage(context, source.status());
+  std::map<std::string, std::string> labels;
+  for (const std::string& text : context.args.GetAll("label")) {
+    const absl::StatusOr<Label> label = ParseLabel(text, /*may_remove=*/false);
+    if (!label.ok()) return WrongUsage(context, label.status());
+    labels[label->key] = *label->value;
+  }
   int exit_code = kDone;
   const std::unique_ptr<Client> client = Connect(context, exit_code);
   if (client == nullptr) return exit_code;
-  absl::StatusOr<v1::Display> display = client->AttachDisplay(context.display(), *source);
+  absl::StatusOr<v1::Display> display = client->AttachDisplay(context.display(), *source, labels);
   if (!display.ok()) {
     return CallFailed(context, absl::StrCat("attach ", context.display()), display.status());
   }
@@ -247,7 +254,10 @@ const Verb& AttachVerb() {
                        .choices = "auto none eventfd-ioctl"},
                       {.name = "render-node",
                        .value = "PATH",
-                       .help = "the GPU to encode on (default: the one that hosts the vGPU)"}},
+                       .help = "the GPU to encode on (default: the one that hosts the vGPU)"},
+                      {.name = "label",
+                       .value = "KEY=VALUE",
+                       .help = "something to remember of it; may be given more than once"}},
                  .examples = {{"planecast attach demo --fake ideal:desktop",
                                "a fake desktop, no hardware needed"},
                               {"planecast attach big --fake ideal:video --size 1920x1080 --rate 30",

@@ -63,12 +63,13 @@ const Verb& ListVerb() {
   static const Verb verb = {
       .syntax = {.name = "list",
                  .summary = "List displays, their states, and why one has no picture",
-                 .details = "'-o names' prints just the names, one per line.",
+                 .details = "'-o names' prints just the names, one per line; '-o wide' labels too.",
                  .examples = {{"planecast list", "what is attached?"},
                               {"planecast list -o json | jq -r '.displays[].state'",
                                "the states, for a program"}}},
       .run = RunList,
-      .prints_names = true};
+      .prints_names = true,
+      .prints_wide = true};
   return verb;
 }
 

@@ -4,10 +4,12 @@
 #include <google/protobuf/util/time_util.h>
 
 #include <algorithm>
+#include <map>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "planecast/v1/access.pb.h"
 
 namespace planecast::cli {
 namespace {
@@ -81,6 +83,35 @@ std::string FormatSource(const v1::DisplaySource& source) {
       return "-";
   }
   return "-";
+}
+
+std::string FormatPermissions(const google::protobuf::RepeatedField<int>& permissions) {
+  constexpr std::string_view kPrefix = "PERMISSION_";
+  std::string text;
+  for (const int permission : permissions) {
+    std::string name = v1::Permission_Name(static_cast<v1::Permission>(permission));
+    if (name.empty()) name = absl::StrCat(permission);
+    if (name.starts_with(kPrefix)) name.erase(0, kPrefix.size());
+    absl::StrAppend(&text, text.empty() ? "" : ",", name);
+  }
+  return text.empty() ? "-" : text;
+}
+
+std::string FormatLabels(const google::protobuf::Map<std::string, std::string>& labels) {
+  std::string text;
+  for (const auto& [key, value] :
+       std::map<std::string, std::string>(labels.begin(), labels.end())) {
+    absl::StrAppend(&text, text.empty() ? "" : ",", key, "=", value);
+  }
+  return text.empty() ? "-" : text;
+}
+
+std::string FormatSpan(int64_t seconds) {
+  constexpr int64_t kDay = 24 * 3600;
+  if (seconds > kDay && seconds % kDay == 0) return absl::StrCat(seconds / kDay, " days");
+  if (seconds >= 3600 && seconds % 3600 == 0) return absl::StrCat(seconds / 3600, " h");
+  if (seconds > 60 && seconds % 60 == 0) return absl::StrCat(seconds / 60, " min");
+  return absl::StrCat(seconds, " s");
 }
 
 std::string FormatSize(const v1::Display& display) {

@@ -1,7 +1,9 @@
 // How messages look to a person and to a program.
 #pragma once
 
+#include <google/protobuf/map.h>
 #include <google/protobuf/message.h>
+#include <google/protobuf/repeated_field.h>
 
 #include <cstdint>
 #include <string>
@@ -30,6 +32,15 @@ std::string FormatState(v1::Display::State state);
 
 /// `fake ideal:desktop`, `vfio-group 12 DEVICE`, ... as `attach` would want it, in brief.
 std::string FormatSource(const v1::DisplaySource& source);
+
+/// `LIST,WATCH`, or `-` for none.
+std::string FormatPermissions(const google::protobuf::RepeatedField<int>& permissions);
+
+/// `a=1,b=2` in the order of keys, or `-` for none.
+std::string FormatLabels(const google::protobuf::Map<std::string, std::string>& labels);
+
+/// `60 s`, `5 min`, `12 h`, `30 days`.
+std::string FormatSpan(int64_t seconds);
 
 /// `1920x1080`, or `-` without a plane.
 std::string FormatSize(const v1::Display& display);

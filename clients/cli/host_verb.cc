@@ -44,9 +44,22 @@ void PrintRenderNodes(const Context& context, const v1::GetHostInfoResponse& hos
   }
 }
 
+/// What an operator should not overlook.
+void Warn(const Context& context, const v1::GetHostInfoResponse& host) {
+  for (const std::string& door : host.open_doors()) {
+    context.err() << "planecast: WARNING: open door: " << door << "\n";
+  }
+  if (host.audit_problem().empty()) return;
+  context.err() << "planecast: WARNING: nobody keeps who did what: " << host.audit_problem()
+                << "\n";
+}
+
 void PrintHost(const Context& context, const Client& client, const v1::GetHostInfoResponse& host) {
   const v1::HostLimits& limits = host.limits();
-  context.out() << "planecastd " << host.version() << " at " << client.server() << "\n\n";
+  Warn(context, host);
+  context.out() << "planecastd " << host.version() << " at " << client.server() << "\n";
+  if (!host.principal().empty()) context.out() << "you are " << host.principal() << "\n";
+  context.out() << "\n";
   std::vector<std::vector<std::string>> sources = {{"SOURCE", "AVAILABLE"}};
   for (const v1::PlaneSourceInfo& source : host.plane_sources()) {
     sources.push_back({source.id(), FormatAvailable(source.available(), source.reason())});
@@ -87,6 +100,7 @@ const Verb& HostVerb() {
   static const Verb verb = {
       .syntax = {.name = "host",
                  .summary = "Show the server's version, plane sources, encoders, GPUs and limits",
+                 .details = "Warns of ways in that need no credentials, if you manage the host.",
                  .examples = {{"planecast host", "what can this machine do?"},
                               {"planecast host -o json --server vmhost:7443 --tls-ca ca.pem",
                                "the same of a remote server, for a program"}}},

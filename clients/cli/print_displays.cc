@@ -46,14 +46,21 @@ void PrintDisplays(const Context& context, const std::vector<v1::Display>& displ
     context.err() << "no displays; 'planecast attach --help' shows how to attach one\n";
     return;
   }
-  std::vector<std::vector<std::string>> rows = {
-      {"NAME", "STATE", "SIZE", "VIEWERS", "SOURCE", "WHY"}};
+  const bool wide = context.output == Output::kWide;
+  std::vector<std::vector<std::string>> rows = {{"NAME", "STATE", "SIZE", "VIEWERS", "SOURCE"}};
   for (const v1::Display& display : displays) {
     rows.push_back({std::string(DisplayId(display.name())), FormatState(display.state()),
                     FormatSize(display), absl::StrCat(display.viewer_count()),
-                    FormatSource(display.source()),
-                    display.state() == v1::Display::STATE_ACTIVE ? display.degraded_reason()
-                                                                 : display.state_reason()});
+                    FormatSource(display.source())});
+  }
+  // What can be long comes last.
+  if (wide) rows[0].emplace_back("LABELS");
+  rows[0].emplace_back("WHY");
+  for (size_t i = 0; i < displays.size(); ++i) {
+    const v1::Display& display = displays[i];
+    if (wide) rows[i + 1].push_back(FormatLabels(display.labels()));
+    rows[i + 1].push_back(display.state() == v1::Display::STATE_ACTIVE ? display.degraded_reason()
+                                                                       : display.state_reason());
   }
   context.out() << FormatTable(rows);
 }
@@ -83,6 +90,7 @@ void PrintDisplay(const Context& context, const v1::Display& display) {
   if (display.pixel_path() != v1::PIXEL_PATH_UNSPECIFIED) {
     rows.push_back({"pixels", FormatPixelPath(display.pixel_path(), display.pixel_path_reason())});
   }
+  if (!display.labels().empty()) rows.push_back({"labels", FormatLabels(display.labels())});
   rows.push_back({"viewers", absl::StrCat(display.viewer_count())});
   rows.push_back({"mode", display.mode_settable() ? "can be set with 'planecast mode'" : "fixed"});
   rows.push_back(

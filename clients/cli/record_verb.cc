@@ -1,6 +1,7 @@
 // `planecast record`: a display's stream as a file.
 #include <google/protobuf/struct.pb.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <limits>
 #include <mutex>
@@ -13,6 +14,7 @@
 #include "clients/cli/format.h"
 #include "clients/cli/timeline.h"
 #include "clients/cli/verbs.h"
+#include "planecast/v1/access.pb.h"
 
 namespace planecast::cli {
 namespace {
@@ -22,6 +24,11 @@ using SteadyClock = std::chrono::steady_clock;
 // Between two lines of progress: redrawn in a terminal, appended elsewhere.
 constexpr std::chrono::milliseconds kProgressInTerminal{500};
 constexpr std::chrono::milliseconds kProgressElsewhere{10'000};
+
+bool HasPermission(const v1::StreamStarted& started, v1::Permission permission) {
+  return std::find(started.permissions().begin(), started.permissions().end(), permission) !=
+         started.permissions().end();
+}
 
 struct Limits {
   std::optional<int64_t> length_ns;
@@ -42,6 +49,7 @@ class Recorder : public StreamHandler {
 
   void OnStarted(Stream& /*stream*/, const v1::StreamStarted& started) override {
     const std::lock_guard lock(mutex_);
+    if (!HasPermission(started, v1::PERMISSION_RECORD)) return Refuse();
     timeline_.OnStarted(started.server_monotonic_time_ns());
     writer_->SetPictureSize({started.visible_width_px(), started.visible_height_px()});
     lacks_cursor_ = started.cursor_path() == v1::CURSOR_PATH_SEPARATE;
@@ -122,8 +130,10 @@ class Recorder : public StreamHandler {
                            FormatBytes(writer_->size_bytes()));
   }
 
+  // What the display is like, if that may be why there is no recording.
   std::string FormatState() const {
     const std::lock_guard lock(mutex_);
+    if (refused_) return "";
     if (!state_) return "the server told no state";
     return FormatWhy(state_->state(), state_->reason(), state_->remedy());
   }
@@ -153,6 +163,14 @@ class Recorder : public StreamHandler {
     return SteadyClock::now() + std::chrono::nanoseconds(std::max<int64_t>(0, left_ns));
   }
 
+  // Nobody but an honest client keeps this rule, so this one does.
+  void Refuse() {
+    refused_ = true;
+    End(absl::PermissionDeniedError(
+        "you may watch it, but not keep what you see: ask an operator for a ticket whose role has "
+        "RECORD"));
+  }
+
   // Once there is a recording for the cursor to be missing from.
   void TellOfCursor() {
     if (!lacks_cursor_ || std::exchange(told_cursor_, true)) return;
@@ -178,6 +196,7 @@ class Recorder : public StreamHandler {
   int64_t frames_ = 0;
   int64_t end_ns_ = 0;
   int64_t length_ns_ = 0;
+  bool refused_ = false;
   bool lacks_cursor_ = false;
   bool told_cursor_ = false;
   bool over_ = false;
@@ -213,7 +232,8 @@ int ReportNothing(const Context& context, const Recorder& recorder) {
   absl::Status why = recorder.end_status();
   if (why.ok()) why = absl::DeadlineExceededError("there was no picture");
   Failed(context, absl::StrCat("record ", context.display()), why);
-  context.err() << context.display() << " is " << recorder.FormatState() << "\n";
+  const std::string state = recorder.FormatState();
+  if (!state.empty()) context.err() << context.display() << " is " << state << "\n";
   return kFailed;
 }
 
@@ -275,7 +295,8 @@ const Verb& RecordVerb() {
            .synopsis = "NAME -f out.mp4|out.h264 [--seconds S] [--frames N] [--cursor]",
            .summary = "Record a display, without coding anything anew, until Ctrl-C or a limit",
            .details =
-               "MP4 has the guest's own frame times. Where the size changes, out-2.mp4 is begun.\n"
+               "Needs the right to record the display, not just to watch it. MP4 has the guest's "
+               "own frame times. Where the size changes, out-2.mp4 is begun.\n"
                "A cursor that is a plane of its own is not in the recording without --cursor, "
                "which "
                "puts it into the picture\nof all who watch meanwhile. A file appears under its "

@@ -1,8 +1,15 @@
 #include "clients/cli/run_cli.h"
 
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <fstream>
+
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "clients/cli/format.h"
 #include "clients/cli/verbs.h"
+#include "clients/cpp/ticket.h"
 
 namespace planecast::cli {
 namespace {
@@ -10,7 +17,8 @@ namespace {
 constexpr std::string_view kMoreHelp = "Try 'planecast --help'.\n";
 
 int Complain(const Environment& environment, std::string_view message, std::string_view help) {
-  environment.err << "planecast: " << message << "\n" << help;
+  // Someone's typing error may be within a ticket.
+  environment.err << "planecast: " << WithoutTickets(message) << "\n" << help;
   return kWrongUsage;
 }
 
@@ -31,7 +39,38 @@ std::string ProgramHelp() {
   return FormatProgramHelp(syntaxes, GlobalFlags());
 }
 
-absl::StatusOr<ClientOptions> ReadClientOptions(const Args& args) {
+// The first line of a file, without blanks around it.
+absl::StatusOr<std::string> ReadTicketFile(const std::string& path, std::ostream& err) {
+  std::ifstream file(path);
+  if (!file) return absl::ErrnoToStatus(errno, absl::StrCat("can't read ", path));
+  std::string line;
+  std::getline(file, line);
+  absl::StripAsciiWhitespace(&line);
+  if (line.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("there is no ticket in the first line of ", path));
+  }
+  struct stat about {};
+  if (stat(path.c_str(), &about) == 0 && (about.st_mode & (S_IRGRP | S_IROTH)) != 0) {
+    err << "planecast: warning: other users can read the ticket in " << path
+        << ": chmod 600 keeps it from them\n";
+  }
+  return line;
+}
+
+// Empty: none on the command line.
+absl::StatusOr<std::string> ReadTicket(const Args& args, std::ostream& err) {
+  if (args.Has("ticket") && args.Has("ticket-file")) {
+    return absl::InvalidArgumentError("--ticket and --ticket-file contradict each other");
+  }
+  if (args.Has("ticket-file")) return ReadTicketFile(args.Get("ticket-file"), err);
+  if (args.Has("ticket") && args.Get("ticket").empty()) {
+    return absl::InvalidArgumentError("--ticket needs a ticket, as 'planecast ticket' prints it");
+  }
+  return args.Get("ticket");
+}
+
+absl::StatusOr<ClientOptions> ReadClientOptions(const Args& args, std::ostream& err) {
   ClientOptions options;
   options.server = args.Get("server");
   options.tls.ca_path = args.Get("tls-ca");
@@ -54,6 +93,9 @@ absl::StatusOr<ClientOptions> ReadClientOptions(const Args& args) {
   }
   const absl::StatusOr<ServerAddress> address = ParseServerAddress(options.server);
   if (!address.ok()) return address.status();
+  absl::StatusOr<std::string> ticket = ReadTicket(args, err);
+  if (!ticket.ok()) return ticket.status();
+  options.ticket = *std::move(ticket);
   return options;
 }
 
@@ -65,9 +107,11 @@ absl::StatusOr<Output> ReadOutput(const Args& args, const Verb& verb) {
   const std::string text = args.Get("output", "table");
   if (text == "table") return Output::kTable;
   if (text == "json") return Output::kJson;
+  if (text == "wide" && verb.prints_wide) return Output::kWide;
   if (text == "names" && verb.prints_names) return Output::kNames;
-  return absl::InvalidArgumentError(absl::StrCat(
-      "-o takes table", verb.prints_names ? ", json or names" : " or json", ", not '", text, "'"));
+  return absl::InvalidArgumentError(absl::StrCat("-o takes table", verb.prints_wide ? ", wide" : "",
+                                                 verb.prints_names ? ", json or names" : " or json",
+                                                 ", not '", text, "'"));
 }
 
 absl::Status CheckOperands(const Syntax& syntax, const Args& args) {
@@ -94,8 +138,12 @@ int RunVerb(const Verb& verb, const Args& args, const Environment& environment) 
   }
   const absl::StatusOr<Output> output = ReadOutput(args, verb);
   if (!output.ok()) return complain(output.status());
-  const absl::StatusOr<ClientOptions> options = ReadClientOptions(args);
-  if (!options.ok()) return complain(options.status());
+  const absl::StatusOr<ClientOptions> options = ReadClientOptions(args, environment.err);
+  if (absl::IsInvalidArgument(options.status())) return complain(options.status());
+  if (!options.ok()) {
+    environment.err << "planecast: " << options.status().message() << "\n";
+    return kFailed;
+  }
   return verb.run(Context{verb, args, environment, *options, *output});
 }
 

@@ -1,15 +1,21 @@
 // `planecast snapshot`: the current picture as a PNG file.
 #include <google/protobuf/struct.pb.h>
 
-#include "absl/strings/match.h"
+#include <limits>
+
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "clients/cli/format.h"
 #include "clients/cli/output_file.h"
 #include "clients/cli/verbs.h"
 
 namespace planecast::cli {
 namespace {
+
+std::string FormatScaling(const v1::GetSnapshotResponse& snapshot) {
+  if (snapshot.plane_width_px() <= snapshot.width_px()) return "";
+  return absl::StrCat(", scaled down from ", snapshot.plane_width_px(), "x",
+                      snapshot.plane_height_px());
+}
 
 void Report(const Context& context, const std::string& path,
             const v1::GetSnapshotResponse& snapshot) {
@@ -19,6 +25,8 @@ void Report(const Context& context, const std::string& path,
     fields["file"].set_string_value(path);
     fields["width_px"].set_number_value(snapshot.width_px());
     fields["height_px"].set_number_value(snapshot.height_px());
+    fields["plane_width_px"].set_number_value(snapshot.plane_width_px());
+    fields["plane_height_px"].set_number_value(snapshot.plane_height_px());
     fields["capture_time"].set_string_value(
         FormatTime(snapshot.has_capture_time(), snapshot.capture_time()));
     fields["cursor_drawn"].set_bool_value(snapshot.cursor_drawn());
@@ -26,19 +34,8 @@ void Report(const Context& context, const std::string& path,
     return;
   }
   context.err() << "wrote " << path << ", " << snapshot.width_px() << "x" << snapshot.height_px()
-                << ", " << FormatBytes(snapshot.image().size())
+                << FormatScaling(snapshot) << ", " << FormatBytes(snapshot.image().size())
                 << (snapshot.cursor_drawn() ? ", with the cursor\n" : "\n");
-}
-
-// Says of the display's state what the server's message has not said.
-void TellTheRest(const Context& context, Client& client, const std::string& message) {
-  const absl::StatusOr<v1::Display> display = client.GetDisplay(context.display());
-  if (!display.ok() || display->state() == v1::Display::STATE_ACTIVE) return;
-  const auto told = [&message](const std::string& sentence) {
-    return absl::StrContains(message, absl::StripSuffix(sentence, "."));
-  };
-  if (!told(display->state_reason())) return ExplainNoPicture(context, *display);
-  if (!told(display->state_remedy())) context.err() << display->state_remedy() << "\n";
 }
 
 int RunSnapshot(const Context& context) {
@@ -55,16 +52,18 @@ int RunSnapshot(const Context& context) {
     return WrongUsage(context, absl::InvalidArgumentError(
                                    "-f - and -o json would both write to standard output"));
   }
+  const auto width = context.args.GetNumber("width", 1, std::numeric_limits<int32_t>::max());
+  if (!width.ok()) return WrongUsage(context, width.status());
   int exit_code = kDone;
   const std::unique_ptr<Client> client = Connect(context, exit_code);
   if (client == nullptr) return exit_code;
+  const SnapshotOptions options = {.exclude_cursor = context.args.Has("no-cursor"),
+                                   .width_max_px = static_cast<int>(width->value_or(0))};
   const absl::StatusOr<v1::GetSnapshotResponse> snapshot =
-      client->GetSnapshot(context.display(), {.exclude_cursor = context.args.Has("no-cursor")});
+      client->GetSnapshot(context.display(), options);
   if (!snapshot.ok()) {
-    exit_code = CallFailed(context, absl::StrCat("take a snapshot of ", context.display()),
-                           snapshot.status());
-    TellTheRest(context, *client, std::string(snapshot.status().message()));
-    return exit_code;
+    return CallFailed(context, absl::StrCat("take a snapshot of ", context.display()),
+                      snapshot.status());
   }
   if (path == "-") {
     context.out() << snapshot->image() << std::flush;
@@ -81,10 +80,10 @@ int RunSnapshot(const Context& context) {
 const Verb& SnapshotVerb() {
   static const Verb verb = {
       .syntax = {.name = "snapshot",
-                 .synopsis = "NAME -f out.png [--no-cursor]",
+                 .synopsis = "NAME -f out.png [--no-cursor] [--width N]",
                  .summary = "Save the current picture as a PNG file",
-                 .details = "With -o json prints {file, width_px, height_px, capture_time, "
-                            "cursor_drawn}.",
+                 .details = "With -o json prints {file, width_px, height_px, plane_width_px, "
+                            "plane_height_px, capture_time, cursor_drawn}.",
                  .operands_min = 1,
                  .operands_max = 1,
                  .takes_display = true,
@@ -94,7 +93,10 @@ const Verb& SnapshotVerb() {
                             .letter = 'f'},
                            {.name = "no-cursor",
                             .value = "",
-                            .help = "leave out the cursor where it is a plane of its own"}},
+                            .help = "leave out the cursor where it is a plane of its own"},
+                           {.name = "width",
+                            .value = "N",
+                            .help = "scale it down to at most N pixels in width"}},
                  .examples = {{"planecast snapshot desk -f desk.png", "what is on the screen?"},
                               {"planecast snapshot desk -f - | display", "without a file"}}},
       .run = RunSnapshot};

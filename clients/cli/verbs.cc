@@ -2,23 +2,47 @@
 
 #include "absl/strings/str_cat.h"
 #include "clients/cli/format.h"
+#include "clients/cpp/ticket.h"
 
 namespace planecast::cli {
 namespace {
 
-constexpr char kListHint[] = "; 'planecast list' shows what is attached";
 constexpr std::string_view kOutputFlag = "output";
 
 void PrintHelpHint(const Context& context) {
   context.err() << "Try 'planecast " << context.verb.syntax.name << " --help'.\n";
 }
 
+std::string Text(const absl::Status& status) {
+  return std::string(status.message());
+}
+
+// Where to look for what was not found.
+std::string HintFor(const Context& context, const absl::Status& status) {
+  constexpr char kListHint[] = "; 'planecast list' shows what is attached";
+  switch (ReasonOf(status)) {
+    case v1::ERROR_REASON_DISPLAY_NOT_FOUND:
+      return kListHint;
+    case v1::ERROR_REASON_VIEWER_NOT_FOUND:
+      return absl::StrCat("; 'planecast viewers ", View(DisplayId(context.display())),
+                          "' shows who streams it");
+    case v1::ERROR_REASON_TICKET_NOT_FOUND:
+      return "; 'planecast tickets' shows those that are valid";
+    case v1::ERROR_REASON_UNSPECIFIED:
+      return absl::IsNotFound(status) && context.verb.syntax.takes_display ? kListHint : "";
+    default:
+      return "";
+  }
+}
+
 }  // namespace
 
 const std::vector<const Verb*>& AllVerbs() {
   static const std::vector<const Verb*> verbs = {
-      &HostVerb(),     &ListVerb(),   &GetVerb(),   &WatchVerb(), &AttachVerb(),    &DetachVerb(),
-      &SnapshotVerb(), &RecordVerb(), &StatsVerb(), &ModeVerb(),  &CompletionVerb()};
+      &HostVerb(),    &ListVerb(),      &GetVerb(),      &WatchVerb(),   &AttachVerb(),
+      &DetachVerb(),  &LabelVerb(),     &TicketVerb(),   &TicketsVerb(), &RevokeVerb(),
+      &ViewersVerb(), &KickVerb(),      &SnapshotVerb(), &RecordVerb(),  &StatsVerb(),
+      &ModeVerb(),    &CompletionVerb()};
   return verbs;
 }
 
@@ -35,6 +59,13 @@ const std::vector<Flag>& GlobalFlags() {
       {.name = "timeout",
        .value = "TIME",
        .help = "how long to wait for an answer: 10, 2.5, 500ms (default 10 seconds)"},
+      {.name = "ticket",
+       .value = "PCT",
+       .help = "the ticket that lets you in (default: $PLANECAST_TICKET); the process list shows "
+               "this one"},
+      {.name = "ticket-file",
+       .value = "FILE",
+       .help = "a file whose first line is the ticket, which keeps it out of the process list"},
       {.name = "tls", .value = "", .help = "use TLS (default for addresses off this machine)"},
       {.name = "tls-ca",
        .value = "FILE",
@@ -57,8 +88,11 @@ std::vector<Flag> GlobalFlagsOf(const Verb& verb) {
     if (flag.name == kOutputFlag) {
       if (!verb.takes_output) continue;
       if (verb.prints_names) {
-        flag.help = "table (default), json with the proto's field names, or names alone";
-        flag.choices = "table json names";
+        flag.help = "table (default), wide, json with the proto's field names, or names alone";
+        flag.choices = "table wide json names";
+      } else if (verb.prints_wide) {
+        flag.help = "table (default), wide, or json with the proto's field names";
+        flag.choices = "table wide json";
       }
     }
     flags.push_back(flag);
@@ -67,20 +101,19 @@ std::vector<Flag> GlobalFlagsOf(const Verb& verb) {
 }
 
 int WrongUsage(const Context& context, const absl::Status& status) {
-  context.err() << "planecast: " << status.message() << "\n";
+  context.err() << "planecast: " << WithoutTickets(Text(status)) << "\n";
   PrintHelpHint(context);
   return kWrongUsage;
 }
 
 int Failed(const Context& context, std::string_view what, const absl::Status& status) {
-  context.err() << "planecast: can't " << what << ": " << status.message() << "\n";
+  context.err() << "planecast: can't " << what << ": " << WithoutTickets(Text(status)) << "\n";
   return kFailed;
 }
 
 int CallFailed(const Context& context, std::string_view what, const absl::Status& status) {
-  const bool lacks_display = absl::IsNotFound(status) && context.verb.syntax.takes_display;
   Failed(context, what,
-         lacks_display ? absl::NotFoundError(absl::StrCat(status.message(), kListHint)) : status);
+         absl::Status(status.code(), absl::StrCat(status.message(), HintFor(context, status))));
   if (!absl::IsInvalidArgument(status)) return kFailed;
   PrintHelpHint(context);
   return kWrongUsage;

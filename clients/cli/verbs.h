@@ -20,7 +20,7 @@ inline constexpr int kFailed = 1;
 inline constexpr int kWrongUsage = 2;
 
 /// How to print data.
-enum class Output { kTable, kJson, kNames };
+enum class Output { kTable, kWide, kJson, kNames };
 
 struct Verb;
 
@@ -45,6 +45,8 @@ struct Verb {
   int (*run)(const Context& context);
   /// `-o names` makes sense.
   bool prints_names = false;
+  /// `-o wide` makes sense: a table with more columns.
+  bool prints_wide = false;
   /// Takes -o: all verbs but those whose output has a form of its own.
   bool takes_output = true;
 };
@@ -55,6 +57,12 @@ const Verb& GetVerb();
 const Verb& WatchVerb();
 const Verb& AttachVerb();
 const Verb& DetachVerb();
+const Verb& LabelVerb();
+const Verb& TicketVerb();
+const Verb& TicketsVerb();
+const Verb& RevokeVerb();
+const Verb& ViewersVerb();
+const Verb& KickVerb();
 const Verb& SnapshotVerb();
 const Verb& RecordVerb();
 const Verb& StatsVerb();
@@ -93,7 +101,7 @@ std::stop_token CatchInterrupt(const Context& context);
 /// If the display has no picture, prints its state, why, and what to do.
 void ExplainNoPicture(const Context& context, const v1::Display& display);
 
-/// Prints displays: a table, JSON, or names.
+/// Prints displays: a table, a wide one, JSON, or names.
 void PrintDisplays(const Context& context, const std::vector<v1::Display>& displays);
 
 /// Prints one display, all of it.

@@ -1,5 +1,7 @@
 #include "clients/cpp/address.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
@@ -11,7 +13,9 @@ namespace {
 
 constexpr std::string_view kUnixPrefix = "unix:";
 constexpr std::string_view kNamePrefix = "displays/";
-constexpr size_t kDisplayIdLengthMax = 63;
+constexpr std::string_view kTicketPrefix = "tickets/";
+constexpr std::string_view kViewersPart = "/viewers/";
+constexpr size_t kIdLengthMax = 63;
 constexpr int kPortMax = 65535;
 
 // absl::string_view is a type of its own in Debian's abseil.
@@ -24,8 +28,20 @@ absl::Status BadAddress(std::string_view text) {
       "'", View(text), "' is no server address: give unix:PATH, HOST:PORT or [IPV6]:PORT"));
 }
 
+// By the address, not by a name that only begins like one: what is loopback gets secrets in plain
+// text.
 bool IsLoopback(std::string_view host) {
-  return host == "localhost" || host == "[::1]" || host.starts_with("127.");
+  if (host == "localhost" || host == "[::1]") return true;
+  in_addr address{};
+  return host.starts_with("127.") && inet_pton(AF_INET, std::string(host).c_str(), &address) == 1;
+}
+
+// What ids of tickets and viewers are made of.
+bool IsId(std::string_view text) {
+  return !text.empty() && text.size() <= kIdLengthMax &&
+         std::all_of(text.begin(), text.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+         });
 }
 
 bool IsPort(std::string_view text) {
@@ -77,16 +93,35 @@ absl::StatusOr<ServerAddress> ParseServerAddress(std::string_view text) {
 
 absl::StatusOr<std::string> ParseDisplayName(std::string_view text) {
   const std::string_view id = DisplayId(text);
-  const bool good = !id.empty() && id.size() <= kDisplayIdLengthMax &&
-                    std::all_of(id.begin(), id.end(), [](char c) {
-                      return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
-                    });
-  if (!good) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("'", View(text), "' is no display name: use 1 to ", kDisplayIdLengthMax,
-                     " lower-case letters, digits and '-'"));
+  if (!IsId(id)) {
+    return absl::InvalidArgumentError(absl::StrCat("'", View(text),
+                                                   "' is no display name: use 1 to ", kIdLengthMax,
+                                                   " lower-case letters, digits and '-'"));
   }
   return absl::StrCat(View(kNamePrefix), View(id));
+}
+
+absl::StatusOr<std::string> ParseTicketName(std::string_view text) {
+  std::string_view id = text;
+  if (id.starts_with(kTicketPrefix)) id.remove_prefix(kTicketPrefix.size());
+  if (!IsId(id)) {
+    return absl::InvalidArgumentError(
+        "this is no name of a ticket: give tickets/ID or ID, as 'planecast tickets' shows it");
+  }
+  return absl::StrCat(View(kTicketPrefix), View(id));
+}
+
+absl::StatusOr<std::string> ParseViewerName(std::string_view display, std::string_view viewer) {
+  const absl::StatusOr<std::string> parent = ParseDisplayName(display);
+  if (!parent.ok()) return parent.status();
+  const std::string prefix = absl::StrCat(*parent, View(kViewersPart));
+  std::string_view id = viewer;
+  if (id.starts_with(prefix)) id.remove_prefix(prefix.size());
+  if (!IsId(id)) {
+    return absl::InvalidArgumentError(absl::StrCat("'", View(viewer), "' names no viewer of ",
+                                                   *parent, ": give its id or ", prefix, "ID"));
+  }
+  return absl::StrCat(prefix, View(id));
 }
 
 std::string_view DisplayId(std::string_view name) {

@@ -35,6 +35,18 @@ absl::StatusOr<ServerAddress> ParseServerAddress(std::string_view text);
 /// Errors: INVALID_ARGUMENT if the id is not 1 to 63 lower-case letters, digits and `-`.
 absl::StatusOr<std::string> ParseDisplayName(std::string_view text);
 
+/// Reads a ticket's name as people type it, `8c1f2a3b4c5d6e7f` or `tickets/8c1f2a3b4c5d6e7f`, into
+/// the latter.
+///
+/// Errors: INVALID_ARGUMENT if the id is none, without the text: it may be a ticket's secret.
+absl::StatusOr<std::string> ParseTicketName(std::string_view text);
+
+/// Reads a viewer's name as people type it, its id or `displays/{display}/viewers/{viewer}`, into
+/// the latter.
+///
+/// Errors: INVALID_ARGUMENT for a malformed name, or one of another display.
+absl::StatusOr<std::string> ParseViewerName(std::string_view display, std::string_view viewer);
+
 /// The id of a resource name: what follows `displays/`. Other text is returned as it is.
 std::string_view DisplayId(std::string_view name);
 

@@ -4,9 +4,12 @@
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <fstream>
+#include <iterator>
 #include <random>
 #include <sstream>
 #include <utility>
@@ -15,6 +18,8 @@
 #include "absl/strings/str_format.h"
 #include "clients/cpp/start_stream.h"
 #include "clients/cpp/status.h"
+#include "clients/cpp/ticket.h"
+#include "planecast/v1/access_service.grpc.pb.h"
 #include "planecast/v1/display_service.grpc.pb.h"
 #include "planecast/v1/host_service.grpc.pb.h"
 #include "planecast/v1/viewer_service.grpc.pb.h"
@@ -36,7 +41,7 @@ constexpr int kReconnectMaxMs = 1000;
 // allows pings every 5 s.
 constexpr int kKeepaliveTimeMs = 20'000;
 constexpr int kKeepaliveTimeoutMs = 10'000;
-// Displays asked for at a time.
+// Displays, tickets or viewers asked for at a time.
 constexpr int kPageSize = 500;
 // Pages taken before a server that never stops is given up on.
 constexpr int kPagesMax = 1000;
@@ -84,6 +89,24 @@ absl::StatusOr<bool> ChooseTls(const ClientOptions& options, const ServerAddress
   return wanted || (options.transport == Transport::kAuto && !address.is_local);
 }
 
+// Nobody on a network can listen in.
+bool IsSafe(const ServerAddress& address, bool use_tls) {
+  return use_tls || address.is_local;
+}
+
+absl::StatusOr<std::string> ChooseTicket(const ClientOptions& options, bool is_safe) {
+  std::string ticket = options.ticket;
+  const char* from_environment = std::getenv("PLANECAST_TICKET");
+  if (ticket.empty() && from_environment != nullptr) ticket = from_environment;
+  if (ticket.empty()) return ticket;
+  if (absl::Status status = CheckTicket(ticket); !status.ok()) return status;
+  if (!is_safe) {
+    return absl::InvalidArgumentError(
+        "a ticket is never sent over plain text to another machine; use TLS (--tls-ca)");
+  }
+  return ticket;
+}
+
 // How much HTTP/2 lets be under way.
 enum class ReceiveWindow {
   // What the link brings in its round trip, as gRPC measures it: for all but a stream that does not
@@ -113,6 +136,21 @@ grpc::ChannelArguments MakeChannelArguments(const ServerAddress& address, const 
   return arguments;
 }
 
+// Gets all pages of a list by `call`, from what `request` asks for on, and hands each to `take`.
+template <typename Response, typename Request, typename Call, typename Take>
+absl::Status ForEachPage(Request request, const Call& call, const Take& take) {
+  request.set_page_size(kPageSize);
+  for (int page = 0; page < kPagesMax; ++page) {
+    Response response;
+    if (absl::Status status = call(request, response); !status.ok()) return status;
+    take(response);
+    if (response.next_page_token().empty()) return absl::OkStatus();
+    request.set_page_token(response.next_page_token());
+  }
+  return absl::InternalError(
+      absl::StrCat("the server's list did not end after ", kPagesMax, " pages"));
+}
+
 // A random UUID, version 4.
 std::string MakeRequestId() {
   std::random_device random;
@@ -129,6 +167,8 @@ struct Client::Impl {
   ServerAddress address;
   bool use_tls = false;
   std::chrono::milliseconds deadline;
+  std::shared_ptr<CallMetadata> metadata;
+  std::unique_ptr<v1::AccessService::Stub> access;
   std::unique_ptr<v1::HostService::Stub> host;
   std::unique_ptr<v1::DisplayService::Stub> displays;
   std::shared_ptr<v1::ViewerService::Stub> viewers;
@@ -145,6 +185,7 @@ struct Client::Impl {
                     grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
                     const Request& request, Response& response) const {
     grpc::ClientContext context;
+    metadata->AddTo(context);
     context.set_deadline(std::chrono::system_clock::now() + deadline);
     return Explain((stub.*method)(&context, request, &response));
   }
@@ -155,6 +196,8 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& opt
   if (!address.ok()) return address.status();
   const absl::StatusOr<bool> use_tls = ChooseTls(options, *address);
   if (!use_tls.ok()) return use_tls.status();
+  absl::StatusOr<std::string> ticket = ChooseTicket(options, IsSafe(*address, *use_tls));
+  if (!ticket.ok()) return ticket.status();
   std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
   if (*use_tls) {
     auto tls = MakeTlsCredentials(options.tls);
@@ -171,6 +214,8 @@ absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& opt
   impl->address = *std::move(address);
   impl->use_tls = *use_tls;
   impl->deadline = options.deadline;
+  impl->metadata = std::make_shared<CallMetadata>(*std::move(ticket));
+  impl->access = v1::AccessService::NewStub(channel);
   impl->host = v1::HostService::NewStub(channel);
   impl->displays = v1::DisplayService::NewStub(channel);
   impl->viewers = v1::ViewerService::NewStub(channel);
@@ -195,21 +240,18 @@ absl::StatusOr<v1::GetHostInfoResponse> Client::GetHostInfo() {
 
 absl::StatusOr<std::vector<v1::Display>> Client::ListDisplays() {
   std::vector<v1::Display> displays;
-  v1::ListDisplaysRequest request;
-  request.set_page_size(kPageSize);
-  for (int page = 0; page < kPagesMax; ++page) {
-    v1::ListDisplaysResponse response;
-    const absl::Status status =
-        impl_->Call(*impl_->displays, &v1::DisplayService::Stub::ListDisplays, request, response);
-    if (!status.ok()) return status;
-    for (v1::Display& display : *response.mutable_displays()) {
-      displays.push_back(std::move(display));
-    }
-    if (response.next_page_token().empty()) return displays;
-    request.set_page_token(response.next_page_token());
-  }
-  return absl::InternalError(
-      absl::StrCat("the server's list of displays did not end after ", kPagesMax, " pages"));
+  const absl::Status status = ForEachPage<v1::ListDisplaysResponse>(
+      v1::ListDisplaysRequest(),
+      [this](const auto& request, auto& response) {
+        return impl_->Call(*impl_->displays, &v1::DisplayService::Stub::ListDisplays, request,
+                           response);
+      },
+      [&displays](v1::ListDisplaysResponse& page) {
+        std::move(page.mutable_displays()->begin(), page.mutable_displays()->end(),
+                  std::back_inserter(displays));
+      });
+  if (!status.ok()) return status;
+  return displays;
 }
 
 absl::StatusOr<v1::Display> Client::GetDisplay(std::string_view display) {
@@ -224,21 +266,24 @@ absl::StatusOr<v1::Display> Client::GetDisplay(std::string_view display) {
   return std::move(*response.mutable_display());
 }
 
-absl::StatusOr<v1::Display> Client::AttachDisplay(std::string_view display,
-                                                  const v1::DisplaySource& source) {
+absl::StatusOr<v1::Display> Client::AttachDisplay(
+    std::string_view display, const v1::DisplaySource& source,
+    const std::map<std::string, std::string>& labels) {
   const absl::StatusOr<std::string> name = ParseDisplayName(display);
   if (!name.ok()) return name.status();
   v1::AttachDisplayRequest request;
   request.set_display_id(std::string(DisplayId(*name)));
   *request.mutable_source() = source;
   request.set_request_id(MakeRequestId());
+  for (const auto& [key, value] : labels) (*request.mutable_labels())[key] = value;
   absl::Status status;
   for (int attempt = 0; attempt < 2; ++attempt) {
     v1::AttachDisplayResponse response;
     status =
         impl_->Call(*impl_->displays, &v1::DisplayService::Stub::AttachDisplay, request, response);
     if (status.ok()) return std::move(*response.mutable_display());
-    if (!absl::IsUnavailable(status)) break;
+    // A server that says why has answered.
+    if (!absl::IsUnavailable(status) || ReasonOf(status) != v1::ERROR_REASON_UNSPECIFIED) break;
   }
   return status;
 }
@@ -280,10 +325,99 @@ absl::StatusOr<v1::GetSnapshotResponse> Client::GetSnapshot(std::string_view dis
   return response;
 }
 
+absl::StatusOr<v1::Display> Client::UpdateDisplay(const v1::Display& display,
+                                                  const std::vector<std::string>& fields) {
+  v1::UpdateDisplayRequest request;
+  *request.mutable_display() = display;
+  for (const std::string& field : fields) request.mutable_update_mask()->add_paths(field);
+  v1::UpdateDisplayResponse response;
+  const absl::Status status =
+      impl_->Call(*impl_->displays, &v1::DisplayService::Stub::UpdateDisplay, request, response);
+  if (!status.ok()) return status;
+  return std::move(*response.mutable_display());
+}
+
+absl::StatusOr<v1::CreateTicketResponse> Client::CreateTicket(
+    const v1::CreateTicketRequest& request) {
+  if (!IsSafe(impl_->address, impl_->use_tls)) {
+    return absl::InvalidArgumentError(
+        "a ticket is never sent over plain text from another machine; use TLS (--tls-ca), or make "
+        "it on the host");
+  }
+  v1::CreateTicketRequest named = request;
+  for (std::string& display : *named.mutable_displays()) {
+    absl::StatusOr<std::string> name = ParseDisplayName(display);
+    if (!name.ok()) return name.status();
+    display = *std::move(name);
+  }
+  v1::CreateTicketResponse response;
+  const absl::Status status =
+      impl_->Call(*impl_->access, &v1::AccessService::Stub::CreateTicket, named, response);
+  if (!status.ok()) return status;
+  return response;
+}
+
+absl::StatusOr<std::vector<v1::Ticket>> Client::ListTickets() {
+  std::vector<v1::Ticket> tickets;
+  const absl::Status status = ForEachPage<v1::ListTicketsResponse>(
+      v1::ListTicketsRequest(),
+      [this](const auto& request, auto& response) {
+        return impl_->Call(*impl_->access, &v1::AccessService::Stub::ListTickets, request,
+                           response);
+      },
+      [&tickets](v1::ListTicketsResponse& page) {
+        std::move(page.mutable_tickets()->begin(), page.mutable_tickets()->end(),
+                  std::back_inserter(tickets));
+      });
+  if (!status.ok()) return status;
+  return tickets;
+}
+
+absl::Status Client::RevokeTicket(std::string_view ticket) {
+  absl::StatusOr<std::string> name = ParseTicketName(ticket);
+  if (!name.ok()) return name.status();
+  v1::RevokeTicketRequest request;
+  request.set_name(*std::move(name));
+  v1::RevokeTicketResponse response;
+  return impl_->Call(*impl_->access, &v1::AccessService::Stub::RevokeTicket, request, response);
+}
+
+absl::StatusOr<std::vector<v1::ViewerInfo>> Client::ListViewers(std::string_view display) {
+  absl::StatusOr<std::string> name = ParseDisplayName(display);
+  if (!name.ok()) return name.status();
+  v1::ListViewersRequest first;
+  first.set_parent(*std::move(name));
+  std::vector<v1::ViewerInfo> viewers;
+  const absl::Status status = ForEachPage<v1::ListViewersResponse>(
+      std::move(first),
+      [this](const auto& request, auto& response) {
+        return impl_->Call(*impl_->viewers, &v1::ViewerService::Stub::ListViewers, request,
+                           response);
+      },
+      [&viewers](v1::ListViewersResponse& page) {
+        std::move(page.mutable_viewers()->begin(), page.mutable_viewers()->end(),
+                  std::back_inserter(viewers));
+      });
+  if (!status.ok()) return status;
+  return viewers;
+}
+
+absl::Status Client::EndViewer(std::string_view display, std::string_view viewer,
+                               std::string_view message) {
+  absl::StatusOr<std::string> name = ParseViewerName(display, viewer);
+  if (!name.ok()) return name.status();
+  v1::EndViewerRequest request;
+  request.set_name(*std::move(name));
+  request.set_message(std::string(message));
+  v1::EndViewerResponse response;
+  return impl_->Call(*impl_->viewers, &v1::ViewerService::Stub::EndViewer, request, response);
+}
+
 absl::Status Client::WatchDisplays(
     const std::stop_token& stop,
     const std::function<bool(const v1::WatchDisplaysResponse&)>& on_event) {
   grpc::ClientContext context;
+  impl_->metadata->AddTo(context);
   const std::unique_ptr<grpc::ClientReader<v1::WatchDisplaysResponse>> call =
       impl_->displays->WatchDisplays(&context, v1::WatchDisplaysRequest());
   bool done = false;
@@ -310,7 +444,7 @@ absl::StatusOr<std::unique_ptr<Stream>> Client::StreamDisplay(std::string_view d
   };
   const auto& stub =
       options.acknowledge == AcknowledgeMode::kNever ? impl_->deaf_viewers : impl_->viewers;
-  return StartStream(stub, *std::move(name), options, std::move(explain), handler);
+  return StartStream(stub, impl_->metadata, *std::move(name), options, std::move(explain), handler);
 }
 
 }  // namespace planecast

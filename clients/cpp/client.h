@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -13,10 +14,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "clients/cpp/address.h"
+#include "clients/cpp/error_reason.h"
 #include "clients/cpp/stream.h"
+#include "planecast/v1/access_service.pb.h"
 #include "planecast/v1/display.pb.h"
 #include "planecast/v1/display_service.pb.h"
 #include "planecast/v1/host_service.pb.h"
+#include "planecast/v1/viewer_service.pb.h"
 
 namespace planecast {
 
@@ -54,6 +58,10 @@ struct ClientOptions {
   std::string server;
   Transport transport = Transport::kAuto;
   TlsOptions tls;
+  /// A ticket's secret, `pct_` and 43 characters. Empty: PLANECAST_TICKET, else none. Calls have
+  /// the ticket's rights and no others. It goes over TLS, unix sockets and loopback addresses only;
+  /// no message of the library contains it.
+  std::string ticket = {};
   /// The time that each call but the streaming ones may take.
   std::chrono::milliseconds deadline{10'000};
 };
@@ -69,14 +77,16 @@ struct SnapshotOptions {
 /// A connection to a planecast server.
 ///
 /// Thread-safe. Displays are named by their id or by their resource name. Errors keep the codes of
-/// the proto's error lists; a server that can't be reached is UNAVAILABLE with a message that says
-/// what to do. Protocol messages are the result types: the proto is the contract.
+/// the proto's error lists and their reasons, see ReasonOf; a server that can't be reached is
+/// UNAVAILABLE with a message that says what to do. Protocol messages are the result types: the
+/// proto is the contract.
 class Client {
  public:
   /// Reads the options. Does not wait for the server: calls say so if there is none, and a stream
   /// may begin before the server does.
   ///
-  /// Errors: INVALID_ARGUMENT for a bad address or options that contradict each other; NOT_FOUND or
+  /// Errors: INVALID_ARGUMENT for a bad address, options that contradict each other, or a ticket
+  /// that is malformed or would go over plain text to another machine; NOT_FOUND or
   /// PERMISSION_DENIED for a TLS file.
   static absl::StatusOr<std::unique_ptr<Client>> Connect(const ClientOptions& options);
 
@@ -100,7 +110,13 @@ class Client {
   /// Attaches a display. Safe against a lost answer: the call carries a request id and is sent once
   /// more if the connection broke under it.
   absl::StatusOr<v1::Display> AttachDisplay(std::string_view display,
-                                            const v1::DisplaySource& source);
+                                            const v1::DisplaySource& source,
+                                            const std::map<std::string, std::string>& labels = {});
+
+  /// Changes these fields of a display, `labels`, to what `display` has. With its etag set, only if
+  /// nobody else has changed them since it was read; else ReasonOf is ETAG_MISMATCH.
+  absl::StatusOr<v1::Display> UpdateDisplay(const v1::Display& display,
+                                            const std::vector<std::string>& fields);
 
   /// Detaches a display; its device is closed on return.
   absl::Status DetachDisplay(std::string_view display);
@@ -111,6 +127,23 @@ class Client {
   /// The current picture as PNG.
   absl::StatusOr<v1::GetSnapshotResponse> GetSnapshot(std::string_view display,
                                                       const SnapshotOptions& options = {});
+
+  /// Makes a ticket. Display names may be ids. The answer has the secret, so this is for TLS, unix
+  /// sockets and loopback addresses only, too: INVALID_ARGUMENT elsewhere.
+  absl::StatusOr<v1::CreateTicketResponse> CreateTicket(const v1::CreateTicketRequest& request);
+
+  /// The tickets of displays that the caller manages, oldest first.
+  absl::StatusOr<std::vector<v1::Ticket>> ListTickets();
+
+  /// Voids a ticket, `tickets/ID` or `ID`; its streams end.
+  absl::Status RevokeTicket(std::string_view ticket);
+
+  /// Who streams a display, in the order in which they came.
+  absl::StatusOr<std::vector<v1::ViewerInfo>> ListViewers(std::string_view display);
+
+  /// Sends a viewer away: its id, or its whole resource name. `message` is told to the viewer.
+  absl::Status EndViewer(std::string_view display, std::string_view viewer,
+                         std::string_view message = "");
 
   /// Calls `on_event`, on this thread, with what is attached, a bookmark, and each change, until
   /// `stop` is requested or `on_event` returns false (both: OK) or the connection ends (its

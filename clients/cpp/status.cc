@@ -46,7 +46,7 @@ std::string ExplainBare(absl::StatusCode code, const std::string& server) {
                           " does not know this call: is it planecastd, and as new as this?");
     case absl::StatusCode::kPermissionDenied:
     case absl::StatusCode::kUnauthenticated:
-      return absl::StrCat(server, " refused the call: check --tls-cert and --tls-key");
+      return absl::StrCat(server, " refused the call: check --ticket, --tls-cert and --tls-key");
     default:
       return absl::StrCat(server, " failed without saying why (", absl::StatusCodeToString(code),
                           "): planecastd's log may tell");
@@ -76,7 +76,8 @@ std::string ExplainUnavailable(const std::string& message, const ServerAddress& 
   if (says("connection refused")) return ExplainNoServer(server, "connection refused");
   if (says("permission denied")) {
     return absl::StrCat("not allowed to connect to ", server.target,
-                        ": run as the user that planecastd runs as, or use its TCP address");
+                        ": run as the user that planecastd runs as, or take a ticket to "
+                        "viewers.sock beside it, or to its TCP address");
   }
   if (says("failed to connect") && says("socket closed") && !use_tls && !server.is_unix) {
     return absl::StrCat(server.target,
@@ -91,10 +92,61 @@ std::string ExplainUnavailable(const std::string& message, const ServerAddress& 
   return message;
 }
 
+// The server's words, and what to do where the caller's right is at fault.
+std::string ExplainReason(const absl::Status& status, const std::string& server) {
+  const std::string message(status.message());
+  switch (ReasonOf(status)) {
+    case v1::ERROR_REASON_CREDENTIALS_MISSING:
+      return absl::StrCat(server,
+                          " lets nobody in without a ticket or a certificate: get one with "
+                          "'planecast ticket NAME' on the host and pass it with --ticket-file or "
+                          "PLANECAST_TICKET");
+    case v1::ERROR_REASON_TICKET_INVALID:
+      return absl::StrCat(server,
+                          " does not take the ticket, which is unknown, expired, used up or "
+                          "revoked: get a new one with 'planecast ticket NAME' on the host");
+    case v1::ERROR_REASON_TICKET_ON_PLAIN_TEXT:
+      return absl::StrCat(server,
+                          " got the ticket in plain text from another machine, so others may have "
+                          "it too: revoke it with 'planecast revoke', and use TLS with a new one");
+    case v1::ERROR_REASON_TOO_MANY_TRIES:
+      return absl::StrCat(server,
+                          " refuses this machine for a while, because too many wrong tickets came "
+                          "from it: check the ticket and try again later");
+    case v1::ERROR_REASON_PERMISSION_MISSING:
+      return absl::StrCat(message,
+                          "; ask an operator for a ticket whose role allows it, from 'planecast "
+                          "ticket --role'");
+    case v1::ERROR_REASON_TICKET_WITHOUT_STREAM:
+      return absl::StrCat(message,
+                          "; a ticket allows this only while a stream of it runs: stream the "
+                          "display first, or ask an operator to do it");
+    case v1::ERROR_REASON_GRANT_EXCEEDS_OWN:
+      return absl::StrCat(message,
+                          "; nobody gives more than he has: take a smaller role, fewer displays or "
+                          "a shorter --session-max");
+    default:
+      return message;
+  }
+}
+
+// An error of the server's own, which says why.
+absl::Status FromServer(const grpc::Status& status, const rpc::v1::ErrorInfo& info,
+                        const ServerAddress& server) {
+  const auto code = static_cast<absl::StatusCode>(status.error_code());
+  absl::Status told(code, status.error_message());
+  SetErrorInfo(info, told);
+  absl::Status explained(code, ExplainReason(told, server.target));
+  SetErrorInfo(info, explained);
+  return explained;
+}
+
 }  // namespace
 
 absl::Status FromGrpc(const grpc::Status& status, const ServerAddress& server, bool use_tls) {
   if (status.ok()) return absl::OkStatus();
+  rpc::v1::ErrorInfo info;
+  if (ParseErrorInfo(status.error_details(), info)) return FromServer(status, info, server);
   // The two code spaces are equal number by number.
   const auto code = static_cast<absl::StatusCode>(status.error_code());
   if (IsBare({code, status.error_message()})) return {code, ExplainBare(code, server.target)};

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "clients/cpp/backoff.h"
+#include "clients/cpp/error_reason.h"
 #include "clients/cpp/start_stream.h"
 
 namespace planecast {
@@ -39,9 +40,25 @@ struct Outbox {
   bool empty() const { return !acknowledgement && !limits && !key_frame; }
 };
 
-// What trying again can't mend.
-bool IsFinal(absl::StatusCode code) {
-  switch (code) {
+// What trying again can't mend. Where the server says why, the reason decides, else the code.
+bool IsFinal(const absl::Status& status) {
+  switch (ReasonOf(status)) {
+    case v1::ERROR_REASON_DISPLAY_ATTACHING:
+    case v1::ERROR_REASON_DRAINING:
+    case v1::ERROR_REASON_TRY_AGAIN:
+    case v1::ERROR_REASON_LIMIT_REACHED:
+    case v1::ERROR_REASON_TOO_MANY_TRIES:
+      return false;
+    case v1::ERROR_REASON_DISPLAY_NOT_FOUND:
+    case v1::ERROR_REASON_CREDENTIALS_MISSING:
+    case v1::ERROR_REASON_TICKET_INVALID:
+    case v1::ERROR_REASON_TICKET_ON_PLAIN_TEXT:
+    case v1::ERROR_REASON_PERMISSION_MISSING:
+      return true;
+    default:
+      break;
+  }
+  switch (status.code()) {
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kNotFound:
     case absl::StatusCode::kPermissionDenied:
@@ -78,9 +95,11 @@ absl::Status StatusOf(const v1::Goodbye& goodbye) {
 // slow handler nor a slow network blocks whoever makes a request.
 class StreamImpl : public Stream {
  public:
-  StreamImpl(std::shared_ptr<v1::ViewerService::StubInterface> stub, std::string name,
-             const StreamOptions& options, ExplainStatus explain, StreamHandler& handler)
+  StreamImpl(std::shared_ptr<v1::ViewerService::StubInterface> stub,
+             std::shared_ptr<CallMetadata> metadata, std::string name, const StreamOptions& options,
+             ExplainStatus explain, StreamHandler& handler)
       : stub_(std::move(stub)),
+        metadata_(std::move(metadata)),
         name_(std::move(name)),
         options_(options),
         explain_(std::move(explain)),
@@ -172,6 +191,7 @@ class StreamImpl : public Stream {
       }
       WaitFor(*retry_in);
     }
+    metadata_->RemoveViewer(this);
     const std::lock_guard lock(mutex_);
     end_status_ = stopping_ ? absl::OkStatus() : status;
     ended_ = true;
@@ -184,7 +204,7 @@ class StreamImpl : public Stream {
       if (IsFinal(*ending.goodbye)) return std::nullopt;
       return std::max(RetryAfter(*ending.goodbye), backoff.Next());
     }
-    if (IsFinal(ending.status.code())) return std::nullopt;
+    if (IsFinal(ending.status)) return std::nullopt;
     return backoff.Next();
   }
 
@@ -202,6 +222,7 @@ class StreamImpl : public Stream {
     Ending ending;
     grpc::ClientContext context;
     if (!OpenConnection(context)) return ending;
+    metadata_->AddToStream(context);
     const std::unique_ptr<Call> call = stub_->StreamDisplay(&context);
     std::thread writer([&] { WriteRequests(*call); });
     v1::StreamDisplayResponse response;
@@ -312,8 +333,9 @@ class StreamImpl : public Stream {
     }
   }
 
-  // So that the next connection goes on as the same viewer.
+  // So that the next connection goes on as the same viewer, and other calls belong to him.
   void RememberViewer(const std::string& viewer_id) {
+    metadata_->SetViewer(this, viewer_id);
     const std::lock_guard lock(mutex_);
     viewer_id_ = viewer_id;
   }
@@ -352,6 +374,7 @@ class StreamImpl : public Stream {
   }
 
   const std::shared_ptr<v1::ViewerService::StubInterface> stub_;
+  const std::shared_ptr<CallMetadata> metadata_;
   const std::string name_;
   const StreamOptions options_;
   const ExplainStatus explain_;
@@ -381,10 +404,11 @@ class StreamImpl : public Stream {
 }  // namespace
 
 std::unique_ptr<Stream> StartStream(std::shared_ptr<v1::ViewerService::StubInterface> stub,
-                                    std::string name, const StreamOptions& options,
-                                    ExplainStatus explain, StreamHandler& handler) {
-  return std::make_unique<StreamImpl>(std::move(stub), std::move(name), options, std::move(explain),
-                                      handler);
+                                    std::shared_ptr<CallMetadata> metadata, std::string name,
+                                    const StreamOptions& options, ExplainStatus explain,
+                                    StreamHandler& handler) {
+  return std::make_unique<StreamImpl>(std::move(stub), std::move(metadata), std::move(name),
+                                      options, std::move(explain), handler);
 }
 
 }  // namespace planecast

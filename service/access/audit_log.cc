@@ -17,9 +17,14 @@ namespace {
 
 constexpr TryLimiter::Options kPerPeer = {
     .burst = 10, .refill_ns = 1'000'000'000, .peers_max = 4096};
+/// What is no operator's doing, for each peer: a gateway's many viewers come from one.
+constexpr TryLimiter::Options kUsesPerPeer = {
+    .burst = 500, .refill_ns = 20'000'000, .peers_max = 4096};
 /// Refusals have a bucket beside all else's: who knocks from many addresses fills the log no
 /// faster, and hides nothing that others do.
-constexpr TryLimiter::Options kTotals = {.burst = 1000, .refill_ns = 5'000'000, .peers_max = 2};
+constexpr TryLimiter::Options kTotals = {.burst = 1000, .refill_ns = 5'000'000, .peers_max = 3};
+/// What only operators do: nobody else can crowd it out.
+constexpr std::string_view kOperatorsPermission = "MANAGE";
 
 bool SendToJournal(const std::vector<std::string>& fields) {
   std::vector<iovec> vectors;
@@ -56,6 +61,7 @@ AuditLog::AuditLog(Options options)
     : options_(std::move(options)),
       clock_(std::make_unique<FunctionClock>(options_.monotonic_ns)),
       refusals_per_peer_(*clock_, kPerPeer),
+      uses_per_peer_(*clock_, kUsesPerPeer),
       totals_(*clock_, kTotals) {
   if (!options_.journal && IsJournal(STDERR_FILENO, std::getenv("JOURNAL_STREAM"))) {
     options_.journal = SendToJournal;
@@ -79,9 +85,16 @@ void AuditLog::Write(const AuditEntry& entry) {
 }
 
 bool AuditLog::IsWithinLimits(const AuditEntry& entry) {
-  if (entry.event != AuditEvent::kRefusal) return totals_.Failed("all else");
-  return refusals_per_peer_.Failed(entry.limit_key.empty() ? entry.peer : entry.limit_key) &&
-         totals_.Failed("refusals");
+  const std::string& peer = entry.limit_key.empty() ? entry.peer : entry.limit_key;
+  if (entry.event == AuditEvent::kRefusal) {
+    return refusals_per_peer_.Failed(peer) && totals_.Failed("refusals");
+  }
+  if (entry.permission == kOperatorsPermission) return totals_.Failed("operators");
+  return uses_per_peer_.Failed(peer) && totals_.Failed("all else");
+}
+
+void AuditLog::CountLost() {
+  ++dropped_;
 }
 
 std::string AuditLog::Problem() const {
@@ -89,7 +102,7 @@ std::string AuditLog::Problem() const {
 }
 
 uint64_t AuditLog::lost() const {
-  return file_ == nullptr ? 0 : file_->lost();
+  return dropped_ + (file_ == nullptr ? 0 : file_->lost());
 }
 
 }  // namespace planecast

@@ -84,6 +84,8 @@ class AuditLog {
   ~AuditLog();
 
   void Write(const AuditEntry& entry);
+  /// An entry could not even be handed to Write.
+  void CountLost();
 
   /// Why the file is not written now, for a person; empty if all is well.
   std::string Problem() const;
@@ -101,8 +103,10 @@ class AuditLog {
   Options options_;
   const std::unique_ptr<FunctionClock> clock_;
   TryLimiter refusals_per_peer_;
+  TryLimiter uses_per_peer_;
   TryLimiter totals_;
   std::atomic<uint64_t> suppressed_ = 0;
+  std::atomic<uint64_t> dropped_{0};
   /// Of those, what no line has told of yet.
   std::atomic<uint64_t> untold_ = 0;
   /// Null for none.

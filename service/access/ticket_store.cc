@@ -242,6 +242,16 @@ std::variant<TicketCall, TicketRefusal> TicketStore::CheckStream(std::string_vie
   return ticket->Call();
 }
 
+bool TicketStore::CanBeginStream(std::string_view secret, std::string_view resumed_viewer_id,
+                                 const Peer& peer) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const int64_t now_ns = clock_.NowNs();
+  Ticket* const ticket = FindLocked(secret, peer, now_ns);
+  if (ticket == nullptr) return false;
+  return resumed_viewer_id.empty() ? ticket->CanStart(now_ns)
+                                   : ticket->Find(resumed_viewer_id, now_ns) != nullptr;
+}
+
 std::variant<SessionHold, TicketRefusal> TicketStore::BeginStream(
     std::string_view secret, std::string_view resumed_viewer_id, const TicketDisplay& display,
     const Peer& peer) {
@@ -291,6 +301,16 @@ std::vector<TicketInfo> TicketStore::List() {
   return infos;
 }
 
+std::optional<TicketInfo> TicketStore::Find(std::string_view ticket_id) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = by_id_.find(std::string(ticket_id));
+  if (found == by_id_.end()) return std::nullopt;
+  const int64_t now_ns = clock_.NowNs();
+  const Ticket& ticket = *tickets_.at(found->second);
+  if (ticket.IsVoid(now_ns)) return std::nullopt;
+  return ticket.Info(now_ns);
+}
+
 bool TicketStore::Revoke(std::string_view ticket_id) {
   Ended ended;
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -300,15 +320,33 @@ bool TicketStore::Revoke(std::string_view ticket_id) {
   // What Tick has not come to yet is gone all the same.
   const bool was_void = tickets_.at(number)->IsVoid(clock_.NowNs());
   EraseLocked(number, was_void ? kTimeIsOver : kRevoked, ended);
+  EraseChildrenLocked({std::string(ticket_id)}, ended);
   return !was_void;
 }
 
 void TicketStore::ForgetDisplay(const TicketDisplay& display) {
   Ended ended;
   const std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<std::string> erased;
   for (auto it = tickets_.begin(); it != tickets_.end();) {
     const auto& [number, ticket] = *it++;
-    if (ticket->IsFor(display)) EraseLocked(number, kDisplayDetached, ended);
+    if (!ticket->IsFor(display)) continue;
+    erased.push_back(ticket->id);
+    EraseLocked(number, kDisplayDetached, ended);
+  }
+  EraseChildrenLocked(std::move(erased), ended);
+}
+
+void TicketStore::EraseChildrenLocked(std::vector<std::string> parents, Ended& ended) {
+  while (!parents.empty()) {
+    const std::string parent = std::move(parents.back());
+    parents.pop_back();
+    for (auto it = tickets_.begin(); it != tickets_.end();) {
+      const auto& [number, ticket] = *it++;
+      if (ticket->spec.parent_id != parent) continue;
+      parents.push_back(ticket->id);
+      EraseLocked(number, kRevoked, ended);
+    }
   }
 }
 
@@ -378,6 +416,16 @@ void TicketStore::Release(uint64_t session_number,
   ended.Add(session, kSentAway);
   by_session_.erase(number);
   ticket.sessions.erase(session_number);
+  if (!for_good) return;
+  // What he gave to others goes with him.
+  std::vector<std::string> erased;
+  for (auto it = tickets_.begin(); it != tickets_.end();) {
+    const auto& [child_number, child] = *it++;
+    if (child->spec.parent_session != session_number) continue;
+    erased.push_back(child->id);
+    EraseLocked(child_number, kRevoked, ended);
+  }
+  EraseChildrenLocked(std::move(erased), ended);
 }
 
 TicketStore::Ticket* TicketStore::FindLocked(std::string_view secret, const Peer& peer,

@@ -48,6 +48,10 @@ struct TicketSpec {
   std::string note;
   /// Principal's name.
   std::string issuer;
+  /// The ticket by which its maker came, and his session; 0 for none. When that ticket is revoked or
+  /// its display goes, or the maker is sent away, this one ends too.
+  std::string parent_id = {};
+  uint64_t parent_session = 0;
   /// Neither the ticket nor a session of it outlives this moment: nobody gives for longer than he
   /// has. Monotonic.
   std::optional<int64_t> ends_ns;
@@ -147,6 +151,10 @@ class TicketStore : public std::enable_shared_from_this<TicketStore> {
   /// A viewer's stream, before it is known of which display: what the ticket could permit. Uses
   /// nothing up.
   std::variant<TicketCall, TicketRefusal> CheckStream(std::string_view secret, const Peer& peer);
+  /// Whether a stream could begin so, whatever the display: said before anything else is, so that a
+  /// used ticket hears the same as an unknown one. Uses nothing up.
+  bool CanBeginStream(std::string_view secret, std::string_view resumed_viewer_id,
+                      const Peer& peer);
   /// A viewer's stream of this display begins. Without `resumed_viewer_id` it takes a use; with it
   /// the session must be that viewer's, and may still count as running: the server may notice a
   /// lost connection later than the viewer.
@@ -160,6 +168,8 @@ class TicketStore : public std::enable_shared_from_this<TicketStore> {
 
   /// Oldest first.
   std::vector<TicketInfo> List();
+  /// Nothing if there is no such ticket.
+  std::optional<TicketInfo> Find(std::string_view ticket_id);
   /// False if there is no such ticket. Ends its sessions.
   bool Revoke(std::string_view ticket_id);
   /// Ends the tickets that are for this display.
@@ -184,6 +194,8 @@ class TicketStore : public std::enable_shared_from_this<TicketStore> {
   Ticket* FindLocked(std::string_view secret, const Peer& peer, int64_t now_ns);
   void EraseLocked(uint64_t ticket, std::string_view reason, Ended& ended);
   void TickLocked(int64_t now_ns, Ended& ended);
+  /// Ends the tickets that were made by holders of these.
+  void EraseChildrenLocked(std::vector<std::string> parents, Ended& ended);
 
   Clock& clock_;
   std::mutex mutex_;

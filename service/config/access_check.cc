@@ -12,7 +12,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "service/access/rights.h"
-#include "service/config/access_config.h"
 #include "service/sockets/host_port.h"
 
 namespace planecast {
@@ -127,18 +126,16 @@ void CheckOneRoleOffLoopback(const Node& node, const ServerConfig& config) {
   std::optional<int> first;
   for (int i = 0; i < config.listeners_size(); ++i) {
     const Listener& listener = config.listeners(i);
-    if (IsToldApart(listener)) continue;
+    if (TellsItsCalls(listener)) continue;
     if (!first.has_value()) first = i;
     const std::string& want = config.listeners(*first).anonymous_role();
     if (listener.anonymous_role() == want) continue;
     node.Child("listeners", listener, i)
         .Add("anonymous_role",
-             absl::StrCat("off loopback, all listeners without TLS must have the same, and "
+             absl::StrCat("all listeners without TLS but 127.0.0.1 and ::1 must have the same, and "
                           "listeners[",
                           *first, "] has ", want.empty() ? "none" : absl::StrCat("\"", want, "\""),
-                          "; give both the same, or TLS to one (127.0.0.1, [::1] and localhost "
-                          "alone count as "
-                          "loopback here)"));
+                          "; give both the same, or TLS to one"));
   }
 }
 

@@ -143,13 +143,6 @@ std::shared_ptr<const AccessPolicy> MakeAccessPolicy(const ServerConfig& config)
   return std::make_shared<const AccessPolicy>(roles, std::move(bindings));
 }
 
-bool IsToldApart(const Listener& listener) {
-  if (listener.has_tls()) return true;
-  const auto address = ParseHostPort(listener.address());
-  return address.ok() &&
-         (address->host == "localhost" || address->host == "127.0.0.1" || address->host == "::1");
-}
-
 std::vector<std::string> UpgradeWarnings(const ServerConfig& config) {
   std::vector<std::string> warnings;
   std::vector<std::string> lost_certificates;

@@ -13,11 +13,6 @@ namespace planecast {
 /// The roles and bindings of a config that ParseConfig gave.
 std::shared_ptr<const AccessPolicy> MakeAccessPolicy(const config::v1::ServerConfig& config);
 
-/// A call tells that it came in by this listener. Plain text tells nothing where gRPC's credentials
-/// for loopback don't fit: they take 127.0.0.1 and ::1 alone, and not 127.0.0.2. All listeners of
-/// that kind are one way in.
-bool IsToldApart(const config::v1::Listener& listener);
-
 /// What a config of the time before rights gave and gives no more: one sentence each, for a person,
 /// with the line to write to have it back. Then whoever could connect, and with client_ca_path
 /// whoever had a certificate, could do all.

@@ -1,6 +1,8 @@
 #include "service/config/config.h"
 
+#include <arpa/inet.h>
 #include <google/protobuf/text_format.h>
+#include <netinet/in.h>
 #include <sys/un.h>
 
 #include <algorithm>
@@ -169,7 +171,7 @@ std::string DefaultViewerSocketPath(const ServerConfig& config) {
       absl::StrCat(beside.substr(0, beside.rfind('/') + 1), std::string(kViewerSocketName));
   const bool fits =
       CheckSocketPath(path).ok() && path != beside && path != config.hand_over_socket_path();
-  return fits ? path : std::string(kNoViewerSocket);
+  return fits ? path : std::string(kNoSocket);
 }
 
 void FillDefaults(ServerConfig& config) {
@@ -291,7 +293,7 @@ absl::Status CheckSocketPath(std::string_view path) {
 }
 
 absl::Status CheckViewerSocketPath(std::string_view path) {
-  if (path == kNoViewerSocket) return absl::OkStatus();
+  if (path == kNoSocket) return absl::OkStatus();
   if (path.find('/') != std::string_view::npos) return CheckSocketPath(path);
   return absl::InvalidArgumentError("is neither an absolute path nor none");
 }
@@ -314,6 +316,19 @@ absl::Status CheckMetricsAddress(std::string_view address) {
   return absl::InvalidArgumentError(
       "metrics can't be served on IPv6, which Debian's HTTP library is built without; use "
       "127.0.0.1");
+}
+
+bool TellsItsCalls(const Listener& listener) {
+  if (listener.has_tls()) return true;
+  const absl::StatusOr<HostPort> address = ParseHostPort(listener.address());
+  if (!address.ok()) return false;
+  in_addr v4{};
+  if (inet_pton(AF_INET, address->host.c_str(), &v4) == 1) {
+    return ntohl(v4.s_addr) == INADDR_LOOPBACK;
+  }
+  in6_addr v6{};
+  if (inet_pton(AF_INET6, address->host.c_str(), &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6) != 0;
+  return address->host == "localhost";
 }
 
 absl::Status CheckPlainText(const Listener& listener) {

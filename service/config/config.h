@@ -15,10 +15,8 @@ inline constexpr std::string_view kDefaultSocketPath = "/run/planecast/planecast
 
 /// The viewers' socket in the folder of the operators', by default.
 inline constexpr std::string_view kViewerSocketName = "viewers.sock";
-/// What viewer_socket_path says for none, also after ParseConfig.
-inline constexpr std::string_view kNoViewerSocket = "none";
 
-/// What stands for no viewers' socket.
+/// What viewer_socket_path says for none, also after ParseConfig.
 inline constexpr std::string_view kNoSocket = "none";
 
 /// Largest config file, in bytes.
@@ -52,6 +50,10 @@ bool ViewerSocketIsDefault(const config::v1::ServerConfig& config);
 /// INVALID_ARGUMENT, for a person, if this is no HOST:PORT, or its host is not localhost or
 /// in 127.0.0.0/8. The HTTP library that serves metrics knows no IPv6.
 absl::Status CheckMetricsAddress(std::string_view address);
+
+/// Whether the calls of this listener know that they came by it. gRPC's plain text tells nothing but
+/// on exactly 127.0.0.1 and ::1: all other listeners without TLS are one to their calls.
+bool TellsItsCalls(const config::v1::Listener& listener);
 
 /// FAILED_PRECONDITION if this listener would serve plain text off loopback without having been
 /// told to in as many words.

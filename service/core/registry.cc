@@ -132,9 +132,10 @@ std::optional<absl::StatusOr<DisplaySnapshot>> Registry::AnswerTwin(
   if (entry != entries_.end() && entry->second.generation == twin->generation) {
     return entry->second.snapshot;
   }
-  return absl::AlreadyExistsError(
-      absl::StrCat("request ", request.request_id, " attached display ", request.display_id,
-                   " before and it was detached since: choose a new request_id"));
+  return WithReason(absl::AlreadyExistsError(absl::StrCat(
+                        "request ", request.request_id, " attached display ", request.display_id,
+                        " before and it was detached since: choose a new request_id")),
+                    "REQUEST_ID_USED");
 }
 
 absl::Status Registry::CheckRoomLocked(const AttachRequest& request) const {

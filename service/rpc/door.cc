@@ -8,11 +8,13 @@
 #include <openssl/x509v3.h>
 
 #include <algorithm>
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <mutex>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -36,7 +38,7 @@ class Stamper final : public grpc::AuthMetadataProcessor {
   grpc::Status Process(const InputMetadata& /*metadata*/, grpc::AuthContext* context,
                        OutputMetadata* /*consumed*/, OutputMetadata* /*response*/) override {
     // The context is the connection's. What its first call put there stays, whoever has the door
-    // later. Two first calls may come at once, and a context has no lock of its own.
+    // later.
     const std::lock_guard lock(mutex_);
     if (!context->FindPropertyValues(kStampProperty).empty()) return grpc::Status::OK;
     const DoorIdentity identity = stamp_->identity();
@@ -48,6 +50,7 @@ class Stamper final : public grpc::AuthMetadataProcessor {
 
  private:
   const std::shared_ptr<const DoorStamp> stamp_;
+  /// gRPC locks nothing where two first calls of a connection come at once.
   std::mutex mutex_;
 };
 
@@ -106,8 +109,12 @@ std::vector<std::string> AlternativeNamesOf(const X509& certificate) {
       X509_get_ext_d2i(&certificate, NID_subject_alt_name, nullptr, nullptr)));
   for (int i = 0; names != nullptr && i < sk_GENERAL_NAME_num(names.get()); ++i) {
     std::string name = AlternativeName(*sk_GENERAL_NAME_value(names.get(), i));
-    // A zero byte in a name is a trick on whoever reads it as C text.
-    if (!name.empty() && name.find('\0') == std::string::npos) result.push_back(std::move(name));
+    // A zero byte in a name is a trick on whoever reads it as C text, and names are told in messages
+    // that take no stray bytes.
+    const bool plain = std::all_of(name.begin(), name.end(), [](char c) {
+      return absl::ascii_isprint(static_cast<unsigned char>(c));
+    });
+    if (!name.empty() && plain) result.push_back(std::move(name));
   }
   return result;
 }

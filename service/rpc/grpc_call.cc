@@ -57,7 +57,10 @@ GrpcGate& GrpcCall::gate() {
 }
 
 absl::Status GrpcCall::AdmitRequest(const google::protobuf::Message& request) {
-  if (admitted_ || rule_->display_field.empty()) return absl::OkStatus();
+  if (admitted_) return absl::OkStatus();
+  if (rule_->display_field.empty()) {
+    return absl::InternalError("the method does not say which display it is about");
+  }
   std::vector<std::string> ids;
   auto status = gate().CheckRequest(caller_, *rule_, request, &ids);
   if (!status.ok()) return status;

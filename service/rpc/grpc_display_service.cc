@@ -55,7 +55,9 @@ constexpr int kShrinksMax = 6;
 
 absl::Status CheckSnapshot(const v1::GetSnapshotRequest& request) {
   if (request.width_max_px() < 0) return absl::InvalidArgumentError("width_max_px is negative");
-  if (request.age_max_ms() < 0) return absl::InvalidArgumentError("age_max_ms is negative");
+  if (request.age_max().seconds() < 0 || request.age_max().nanos() < 0) {
+    return absl::InvalidArgumentError("age_max is negative");
+  }
   if (request.format() != v1::GetSnapshotRequest::FORMAT_UNSPECIFIED &&
       request.format() != v1::GetSnapshotRequest::FORMAT_PNG) {
     return absl::InvalidArgumentError("format: only PNG is built yet");
@@ -99,9 +101,10 @@ absl::Status FillSnapshot(const Picture& picture, const v1::GetSnapshotRequest& 
     response.set_cursor_drawn(picture.cursor_drawn);
     return absl::OkStatus();
   }
-  return absl::FailedPreconditionError(
-      absl::StrCat("not even a small picture fits into ", size_max_bytes,
-                   " bytes: raise size_max_bytes, or lower width_max_px"));
+  return WithReason(absl::FailedPreconditionError(
+                        absl::StrCat("not even a small picture fits into ", size_max_bytes,
+                                     " bytes: raise size_max_bytes, or lower width_max_px")),
+                    "SNAPSHOT_TOO_LARGE");
 }
 
 }  // namespace

@@ -302,6 +302,7 @@ AuditEntry GrpcGate::EntryFor(const Caller& caller, const MethodRule& rule, Audi
   entry.principal = caller.principal.name;
   if (caller.ticket.has_value()) entry.ticket_id = caller.ticket->ticket_id;
   entry.peer = caller.peer.address;
+  entry.limit_key = caller.peer.limit_key;
   entry.permission = NameOf(rule.permission);
   entry.method = rule.method;
   return entry;

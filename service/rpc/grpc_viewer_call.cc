@@ -1,5 +1,6 @@
 #include "service/rpc/grpc_viewer_call.h"
 
+#include <google/protobuf/util/time_util.h>
 #include <grpcpp/support/async_stream.h>
 
 #include <utility>
@@ -198,7 +199,8 @@ void ViewerCall::DescribeViewer(const JoinedViewer& joined) {
   started_.set_viewer_id(joined.viewer->id());
   started_.set_viewer_name(absl::StrCat(DisplayNameFromId(display_id_), "/viewers/", number_));
   started_.set_display_uid(context_.registry->Last(display_id_).value_or(DisplaySnapshot()).uid);
-  started_.set_report_interval_ms(kReportIntervalMs);
+  *started_.mutable_report_interval() =
+      google::protobuf::util::TimeUtil::MillisecondsToDuration(kReportIntervalMs);
   const PermissionSet permissions = caller().rights.On(display_id_);
   for (int i = 1; i <= kPermissionLast; ++i) {
     if (permissions.Has(static_cast<Permission>(i))) {
@@ -220,8 +222,9 @@ void ViewerCall::Describe(const WallClock& wall, v1::ViewerInfo& info) const {
 }
 
 void ViewerCall::Evict(const std::string& message) {
-  session_.EndForGood();
+  // First, as the first goodbye counts.
   viewer_->OfferGoodbye(MakeEvent(Goodbye{Goodbye::Reason::kEvicted, message, -1}, context_.codec));
+  session_.EndForGood();
 }
 
 void ViewerCall::AuditStart(bool resumed) {
@@ -235,7 +238,11 @@ void ViewerCall::AuditStart(bool resumed) {
 
 void ViewerCall::AuditEndOfStream() {
   std::string reason = "the client is gone";
-  if (end().has_value()) reason = end()->ok() ? "after the goodbye" : std::string(end()->message());
+  if (goodbye_.has_value()) {
+    reason = *goodbye_;
+  } else if (end().has_value()) {
+    reason = std::string(end()->message());
+  }
   context_.log->Info(display_id_, absl::StrCat("viewer ", number_, " left: ", reason));
   AuditEntry entry = GrpcGate::EntryFor(caller(), rule(), AuditEvent::kStreamEnd);
   entry.display = display_id_;
@@ -249,7 +256,7 @@ void ViewerCall::Pump() {
   if (!CanWrite() || viewer_ == nullptr) return;
   const StreamEventPtr event = viewer_->Take();
   if (event == nullptr) return;
-  last_write_ = std::holds_alternative<Goodbye>(event->body);
+  if (const auto* goodbye = std::get_if<Goodbye>(&event->body)) goodbye_ = goodbye->message;
   NoteWrite();
   const grpc::ByteBuffer message =
       context_.codec->Message(*event, started_, viewer_->sequence_offset());
@@ -261,7 +268,7 @@ void ViewerCall::HandleWritten(bool ok) {
   if (!ok) return;
   sent_bytes_ += writing_bytes_;
   viewer_->OnWritten();
-  if (last_write_) End(absl::OkStatus());
+  if (goodbye_.has_value()) End(absl::OkStatus());
   Pump();
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -101,8 +102,8 @@ class ViewerCall : public GrpcCall {
 
   const ViewerCallContext& context_;
   bool opened_ = false;
-  /// The event being written is the Goodbye.
-  bool last_write_ = false;
+  /// What the Goodbye said, once that is the event being written.
+  std::optional<std::string> goodbye_;
   std::string display_id_;
   std::shared_ptr<Viewer> viewer_;
   v1::StreamStarted started_;

@@ -165,12 +165,26 @@ absl::Status GrpcViewerService::List(const v1::ListViewersRequest& request,
     return WithReason(absl::NotFoundError(absl::StrCat("no display ", *id, " is attached")),
                       "DISPLAY_NOT_FOUND");
   }
+  if (request.page_size() < 0) return absl::InvalidArgumentError("page_size is negative");
+  const int size =
+      request.page_size() == 0 ? kPageSizeDefault : std::min(request.page_size(), kPageSizeMax);
+  uint64_t after = 0;
+  if (!request.page_token().empty() && !absl::SimpleAtoi(request.page_token(), &after)) {
+    return absl::InvalidArgumentError("page_token is not one that a list of viewers gave");
+  }
   std::map<uint64_t, ViewerCall*> calls;
   for (ViewerCall* call : streams_) {
-    if (call->viewer() != nullptr && call->display_id() == *id) calls[call->number()] = call;
+    const bool listed = call->viewer() != nullptr && call->display_id() == *id &&
+                        !call->viewer()->closed() && call->number() > after;
+    if (listed) calls[call->number()] = call;
   }
   for (const auto& [number, call] : calls) {
-    if (!call->viewer()->closed()) call->Describe(wall_, *response.add_viewers());
+    if (response.viewers_size() == size) {
+      response.set_next_page_token(absl::StrCat(after));
+      break;
+    }
+    call->Describe(wall_, *response.add_viewers());
+    after = number;
   }
   return absl::OkStatus();
 }

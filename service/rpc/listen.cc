@@ -13,7 +13,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "service/config/access_config.h"
 #include "service/config/config.h"
 #include "service/sockets/host_port.h"
 
@@ -100,7 +99,7 @@ PeerReader MakePeerReader(const config::v1::ServerConfig& config) {
   std::optional<std::string> plain_remote_role;
   for (const config::v1::Listener& listener : config.listeners()) {
     listeners.push_back({listener.has_tls(), listener.anonymous_role()});
-    if (IsToldApart(listener)) continue;
+    if (TellsItsCalls(listener)) continue;
     if (!plain_remote_role.has_value()) plain_remote_role = listener.anonymous_role();
     // No config that was checked has two roles here. If one had, nobody would get the other's.
     if (*plain_remote_role != listener.anonymous_role()) plain_remote_role = "";
@@ -114,7 +113,7 @@ absl::Status ListenAddresses::AddTo(grpc::ServerBuilder& builder,
   auto status = AddUnix(builder, {Fd(), Door::kOperatorSocket, config.socket_path(), std::nullopt},
                         UnixSocketAccess::Group(config.socket_group()));
   if (!status.ok()) return status;
-  if (config.viewer_socket_path() != "none") {
+  if (config.viewer_socket_path() != kNoSocket) {
     status = AddUnix(builder, {Fd(), Door::kViewerSocket, config.viewer_socket_path(), bound_uids},
                      UnixSocketAccess::Everybody());
     if (!status.ok()) return status;
@@ -150,11 +149,11 @@ absl::Status ListenAddresses::AddTcp(grpc::ServerBuilder& builder,
     auto tls = MakeTlsCredentials(listener.tls());
     if (!tls.ok()) return tls.status();
     credentials = *std::move(tls);
-  } else if (IsToldApart(listener)) {
+  } else if (TellsItsCalls(listener)) {
     // Plain text, for loopback alone, with a context that can be stamped.
     credentials = grpc::experimental::LocalServerCredentials(LOCAL_TCP);
   }
-  if (IsToldApart(listener)) {
+  if (TellsItsCalls(listener)) {
     const Door door = IsLoopbackHost(address->host) ? Door::kLoopback : Door::kRemote;
     StampConnections(*credentials,
                      std::make_shared<DoorStamp>(DoorIdentity{door, std::nullopt, index}));

@@ -95,8 +95,8 @@ void UnixAcceptor::Run() {
 
 bool UnixAcceptor::AcceptAll(Listener& listener) {
   while (true) {
-    Fd socket(KernelSys(), accept4(listener.facts.socket.get(), nullptr, nullptr,
-                                   SOCK_CLOEXEC | SOCK_NONBLOCK));
+    Fd socket(KernelSys(),
+              accept4(listener.facts.socket.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!socket.valid()) {
       if (errno == EINTR || errno == ECONNABORTED) continue;
       return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;

@@ -36,8 +36,8 @@ struct UnixListener {
 /// uid, which gRPC itself can't.
 ///
 /// Each socket has a few ways into gRPC, each stamped with one uid while somebody with that uid is
-/// connected; one that nobody uses any more is stamped anew for the next uid. A stamp stays with its
-/// connection, so it never speaks for anybody else.
+/// connected; one that nobody uses any more is stamped anew for the next uid. A stamp stays with
+/// its connection, so it never speaks for anybody else.
 ///
 /// Thread-compatible. Add before BuildAndStart, Start after it, Stop before the server's Shutdown.
 class UnixAcceptor {

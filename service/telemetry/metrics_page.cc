@@ -107,6 +107,12 @@ MetricFamily Gauge(const char* name, const char* help, double value) {
   return family;
 }
 
+MetricFamily Total(const char* name, const char* help, uint64_t value) {
+  MetricFamily family = Family(name, help, MetricType::Counter);
+  AddSample(family, {}).counter.value = static_cast<double>(value);
+  return family;
+}
+
 MetricFamily States(const Readings& readings) {
   MetricFamily family =
       Family("planecast_display_state", "1 for the state that a display is in, 0 for all others.",
@@ -211,7 +217,7 @@ MetricFamily Stages(const Readings& readings) {
 
 }  // namespace
 
-std::vector<MetricFamily> CollectMetrics(const Registry& registry) {
+std::vector<MetricFamily> CollectMetrics(const Registry& registry, const AuditReading& audit) {
   const Readings readings = registry.ReadDisplays();
   std::vector<MetricFamily> families;
   families.push_back(DaemonInfo());
@@ -223,6 +229,11 @@ std::vector<MetricFamily> CollectMetrics(const Registry& registry) {
   families.push_back(Infos(readings));
   families.push_back(Viewers(readings));
   AddCounters(readings, families);
+  families.push_back(Total("planecast_audit_lost_total",
+                           "Entries that could not be written to the audit file.", audit.lost));
+  families.push_back(Total("planecast_audit_suppressed_total",
+                           "Entries without an audit line of their own, as there were too many.",
+                           audit.suppressed));
   families.push_back(Drops(readings));
   families.push_back(Stages(readings));
   return families;

@@ -25,13 +25,15 @@ constexpr std::chrono::milliseconds kWakeInterval{5};
 
 class Page : public prometheus::Collectable {
  public:
-  explicit Page(const Registry& registry) : registry_(registry) {}
+  Page(const Registry& registry, std::function<AuditReading()> read_audit)
+      : registry_(registry), read_audit_(std::move(read_audit)) {}
   std::vector<prometheus::MetricFamily> Collect() const override {
-    return CollectMetrics(registry_);
+    return CollectMetrics(registry_, read_audit_ == nullptr ? AuditReading() : read_audit_());
   }
 
  private:
   const Registry& registry_;
+  const std::function<AuditReading()> read_audit_;
 };
 
 std::string Join(const HostPort& address) {
@@ -40,13 +42,14 @@ std::string Join(const HostPort& address) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(const std::string& address,
-                                                                    const Registry& registry) {
+absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(
+    const std::string& address, const Registry& registry,
+    std::function<AuditReading()> read_audit) {
   auto parsed = ParseHostPort(address);
   if (!parsed.ok()) return parsed.status();
   // The HTTP library wants numbers.
   if (parsed->host == "localhost") parsed->host = "127.0.0.1";
-  auto page = std::make_shared<Page>(registry);
+  auto page = std::make_shared<Page>(registry, std::move(read_audit));
   // The library throws; nothing of it is to get past here.
   try {
     auto exposer = std::make_unique<prometheus::Exposer>(

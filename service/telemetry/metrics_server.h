@@ -1,12 +1,14 @@
 // Serves the daemon's metrics to Prometheus.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "service/core/registry.h"
 #include "service/sockets/host_port.h"
+#include "service/telemetry/metrics_page.h"
 
 namespace prometheus {
 class Collectable;
@@ -24,9 +26,11 @@ inline constexpr int kMetricsRequestTimeoutMs = 1000;
 class MetricsServer {
  public:
   /// `address` must have passed CheckMetricsAddress; `localhost` is 127.0.0.1. `registry` must
-  /// outlive the server. UNAVAILABLE if the address can't be had.
-  static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(const std::string& address,
-                                                              const Registry& registry);
+  /// outlive the server; `read_audit` is called at each scrape,
+  /// by its thread, and may be null. UNAVAILABLE if the address can't be had.
+  static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(
+      const std::string& address, const Registry& registry,
+      std::function<AuditReading()> read_audit);
 
   /// Closes the port, after a scrape that is under way.
   ~MetricsServer();

@@ -28,6 +28,7 @@
 #include "tests/bench/bench.h"
 #include "tests/bench/ring_source.h"
 #include "tests/bench/viewer_fleet.h"
+#include "tests/service/rpc/test_gate.h"
 
 namespace planecast::bench {
 namespace {
@@ -68,8 +69,8 @@ class PipelineServer {
         wall_(clock_),
         codec_(wall_),
         registry_(Options(std::move(ring))),
-        service_(registry_, codec_, log_),
-        queue_(clock_) {
+        service_(registry_, codec_, wall_, log_),
+        queue_(clock_, gate_.gate()) {
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
     queue_.AddTo(builder);
@@ -116,6 +117,7 @@ class PipelineServer {
   GrpcEventCodec codec_;
   Registry registry_;
   GrpcViewerService service_;
+  testing::TestGate gate_;
   GrpcQueue queue_;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;

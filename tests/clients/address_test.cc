@@ -60,5 +60,29 @@ TEST(ParseDisplayNameTest, RefusesOtherNames) {
   EXPECT_TRUE(ParseDisplayName(std::string(63, 'a')).ok());
 }
 
+TEST(ParseServerAddressTest, ANameThatOnlyBeginsLikeLoopbackIsNotLocal) {
+  EXPECT_TRUE(ParseServerAddress("127.0.0.2:7443")->is_local);
+  EXPECT_FALSE(ParseServerAddress("127.0.0.1.example:7443")->is_local);
+  EXPECT_FALSE(ParseServerAddress("127.example")->is_local);
+}
+
+TEST(ParseTicketNameTest, TakesAnIdOrAName) {
+  EXPECT_EQ(*ParseTicketName("8c1f"), "tickets/8c1f");
+  EXPECT_EQ(*ParseTicketName("tickets/8c1f"), "tickets/8c1f");
+  for (const char* bad : {"", "tickets/", "a/b", "pct_abc", "tickets/tickets/a"}) {
+    EXPECT_FALSE(ParseTicketName(bad).ok()) << bad;
+  }
+}
+
+TEST(ParseViewerNameTest, TakesAnIdOrANameOfThatDisplay) {
+  EXPECT_EQ(*ParseViewerName("desk", "3"), "displays/desk/viewers/3");
+  EXPECT_EQ(*ParseViewerName("displays/desk", "displays/desk/viewers/3"),
+            "displays/desk/viewers/3");
+  for (const char* bad : {"", "displays/other/viewers/3", "viewers/3", "displays/desk/viewers/"}) {
+    EXPECT_FALSE(ParseViewerName("desk", bad).ok()) << bad;
+  }
+  EXPECT_FALSE(ParseViewerName("Desk", "3").ok());
+}
+
 }  // namespace
 }  // namespace planecast

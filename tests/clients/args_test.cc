@@ -67,6 +67,33 @@ TEST(ParseDurationMsTest, TakesSecondsAndMilliseconds) {
   }
 }
 
+TEST(ArgsTest, KeepsAllValuesOfAFlag) {
+  EXPECT_THAT(Parse({"--file=a", "-fb"})->GetAll("file"), ElementsAre("a", "b"));
+  EXPECT_EQ(Parse({"--file=a", "-fb"})->Get("file"), "b");
+  EXPECT_TRUE(Parse({})->GetAll("file").empty());
+}
+
+TEST(ParseSpanSecondsTest, TakesAWholeNumberWithItsUnit) {
+  EXPECT_EQ(*ParseSpanSeconds("60s"), 60);
+  EXPECT_EQ(*ParseSpanSeconds("5m"), 300);
+  EXPECT_EQ(*ParseSpanSeconds("12h"), 43'200);
+  EXPECT_EQ(*ParseSpanSeconds("30d"), 2'592'000);
+  for (const char* bad : {"", "s", "60", "60 s", "1.5h", "-1s", "+1s", "0s", "31d", "1h30m", "60S",
+                          "500ms", "2592001s", "99999999999d"}) {
+    EXPECT_FALSE(ParseSpanSeconds(bad).ok()) << bad;
+  }
+}
+
+TEST(ParseLabelTest, TakesAKeyAndAValueOrAKeyToRemove) {
+  EXPECT_EQ(ParseLabel("a-=b=c-", true)->key, "a-");
+  EXPECT_EQ(*ParseLabel("a-=b=c-", true)->value, "b=c-");
+  EXPECT_EQ(*ParseLabel("a=", false)->value, "");
+  EXPECT_EQ(ParseLabel("a--", true)->key, "a-");
+  EXPECT_FALSE(ParseLabel("a-", true)->value.has_value());
+  for (const char* bad : {"", "a", "=b", "-"}) EXPECT_FALSE(ParseLabel(bad, true).ok()) << bad;
+  EXPECT_FALSE(ParseLabel("a-", false).ok());
+}
+
 TEST(ParseSizeTest, TakesWidthAndHeight) {
   EXPECT_EQ(ParseSize("1920x1080")->width_px, 1920);
   EXPECT_EQ(ParseSize("1920x1080")->height_px, 1080);

@@ -3,12 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <fstream>
-#include <sstream>
-
-#include "absl/strings/str_cat.h"
 #include "tests/clients/mock_server.h"
+#include "tests/clients/test_certificate.h"
 
 namespace planecast {
 namespace {
@@ -69,6 +65,15 @@ TEST(ClientTest, TriesAnAttachOnceMoreUnderTheSameRequestId) {
   ASSERT_EQ(requests.size(), 2U);
   EXPECT_EQ(requests[0].request_id().size(), 36U);
   EXPECT_EQ(requests[0].request_id(), requests[1].request_id());
+}
+
+TEST(ClientTest, DoesNotRepeatAnAttachAtAServerThatDrains) {
+  MockServer server;
+  server.FailCalls("AttachDisplay",
+                   MakeError(grpc::StatusCode::UNAVAILABLE, "later", v1::ERROR_REASON_DRAINING));
+  const auto display = ConnectTo(server.address())->AttachDisplay("desk", {});
+  EXPECT_EQ(ReasonOf(display.status()), v1::ERROR_REASON_DRAINING);
+  EXPECT_EQ(server.attach_requests().size(), 1U);
 }
 
 TEST(ClientTest, DoesNotRepeatAnAttachThatTheServerRefused) {
@@ -136,13 +141,6 @@ TEST(ClientTest, RefusesTlsOptionsThatContradictEachOther) {
   EXPECT_THAT(Message(Client::Connect(options).status()), HasSubstr("/nonexistent/ca.pem"));
 }
 
-std::string Slurp(const std::string& path) {
-  std::ifstream file(path);
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
 TEST(ClientTest, TakesSnapshotsBeyondGrpcsDefaultLimit) {
   MockServer server;
   v1::GetSnapshotResponse snapshot;
@@ -162,23 +160,13 @@ TEST(ClientTest, TakesSnapshotsBeyondGrpcsDefaultLimit) {
 class ClientTlsTest : public ::testing::Test {
  protected:
   ClientTlsTest() {
-    const std::string& folder = files_.folder();
-    certificate_ = folder + "/cert.pem";
-    const std::string key = folder + "/key.pem";
-    made_ = std::system(absl::StrCat("openssl req -x509 -newkey ec -pkeyopt "
-                                     "ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=desk "
-                                     "-addext subjectAltName=DNS:desk.example,IP:127.0.0.1 -out ",
-                                     certificate_, " -keyout ", key, " 2>/dev/null")
-                            .c_str()) == 0;
-    if (!made_) return;
-    grpc::SslServerCredentialsOptions options;
-    options.pem_key_cert_pairs.push_back({Slurp(key), Slurp(certificate_)});
-    server_ = std::make_unique<MockServer>(grpc::SslServerCredentials(options));
+    if (made_) server_ = std::make_unique<MockServer>(pair_.MakeCredentials());
   }
 
   MockServer files_;  // For its folder.
-  std::string certificate_;
-  bool made_ = false;
+  const TestCertificate pair_{files_.folder()};
+  const bool made_ = pair_.made();
+  const std::string certificate_ = pair_.path();
   std::unique_ptr<MockServer> server_;
 };
 

@@ -66,7 +66,7 @@ TEST(CompletionTest, BashCompletesVerbsFlagsNamesAndFormats) {
   EXPECT_EQ(CompleteInBash("planecast get d"), "desk door\n");
   EXPECT_EQ(CompleteInBash("planecast record desk --sec"), "--seconds\n");
   EXPECT_EQ(CompleteInBash("planecast get desk -o "), "table json\n");
-  EXPECT_EQ(CompleteInBash("planecast list -o "), "table json names\n");
+  EXPECT_EQ(CompleteInBash("planecast list -o "), "table wide json names\n");
   EXPECT_EQ(CompleteInBash("planecast -o j"), "json\n");
   EXPECT_EQ(CompleteInBash("planecast completion z"), "zsh\n");
   EXPECT_EQ(CompleteInBash("planecast help de"), "detach\n");

@@ -1,4 +1,4 @@
-// A scripted server of the three services, in process.
+// A scripted server of all services, in process.
 #pragma once
 
 #include <grpcpp/grpcpp.h>
@@ -13,7 +13,9 @@
 #include <string>
 #include <vector>
 
+#include "planecast/v1/access_service.grpc.pb.h"
 #include "planecast/v1/display_service.grpc.pb.h"
+#include "planecast/v1/errors.pb.h"
 #include "planecast/v1/host_service.grpc.pb.h"
 #include "planecast/v1/viewer_service.grpc.pb.h"
 
@@ -29,8 +31,17 @@ using StreamScript = std::function<grpc::Status(const v1::StreamStart&, ServerSt
 using WatchScript = std::function<grpc::Status(grpc::ServerContext&,
                                                grpc::ServerWriter<v1::WatchDisplaysResponse>&)>;
 
+/// What a call said of its caller.
+struct SeenCall {
+  std::string method;
+  /// Metadata; empty where there is none.
+  std::string authorization;
+  std::string viewer_id;
+};
+
 /// Serves on a unix socket in a folder of its own, or on a free TCP port. Thread-safe.
-class MockServer final : public v1::HostService::Service,
+class MockServer final : public v1::AccessService::Service,
+                         public v1::HostService::Service,
                          public v1::DisplayService::Service,
                          public v1::ViewerService::Service {
  public:
@@ -58,12 +69,24 @@ class MockServer final : public v1::HostService::Service,
   /// What each WatchDisplay call sends before it waits for the client to go.
   void SetWatchedEvents(std::vector<v1::StreamDisplayResponse> events);
   void SetSnapshot(const v1::GetSnapshotResponse& snapshot);
+  /// What GetHostInfo tells beside what it always does.
+  void SetHostInfo(const v1::GetHostInfoResponse& more);
+  void AddTicket(const v1::Ticket& ticket);
+  void AddViewer(const v1::ViewerInfo& viewer);
+  /// Called in each UpdateDisplay before it looks at the display, for what others do meanwhile.
+  void SetBeforeUpdate(std::function<void(v1::Display&)> before_update);
 
   /// Requests so far, oldest first.
   std::vector<v1::AttachDisplayRequest> attach_requests();
   std::vector<v1::SetDisplayModeRequest> mode_requests();
   std::vector<v1::GetSnapshotRequest> snapshot_requests();
+  std::vector<v1::CreateTicketRequest> ticket_requests();
+  std::vector<v1::EndViewerRequest> end_requests();
   int list_calls();
+  /// Tickets that are left, by name.
+  std::vector<std::string> tickets();
+  /// Calls so far, oldest first.
+  std::vector<SeenCall> calls();
 
  private:
   grpc::Status GetHostInfo(grpc::ServerContext*, const v1::GetHostInfoRequest*,
@@ -82,11 +105,24 @@ class MockServer final : public v1::HostService::Service,
                               v1::SetDisplayModeResponse*) override;
   grpc::Status GetSnapshot(grpc::ServerContext*, const v1::GetSnapshotRequest*,
                            v1::GetSnapshotResponse*) override;
+  grpc::Status UpdateDisplay(grpc::ServerContext*, const v1::UpdateDisplayRequest*,
+                             v1::UpdateDisplayResponse*) override;
+  grpc::Status CreateTicket(grpc::ServerContext*, const v1::CreateTicketRequest*,
+                            v1::CreateTicketResponse*) override;
+  grpc::Status ListTickets(grpc::ServerContext*, const v1::ListTicketsRequest*,
+                           v1::ListTicketsResponse*) override;
+  grpc::Status RevokeTicket(grpc::ServerContext*, const v1::RevokeTicketRequest*,
+                            v1::RevokeTicketResponse*) override;
+  grpc::Status ListViewers(grpc::ServerContext*, const v1::ListViewersRequest*,
+                           v1::ListViewersResponse*) override;
+  grpc::Status EndViewer(grpc::ServerContext*, const v1::EndViewerRequest*,
+                         v1::EndViewerResponse*) override;
   grpc::Status StreamDisplay(grpc::ServerContext*, ServerStream*) override;
   grpc::Status WatchDisplay(grpc::ServerContext*, const v1::WatchDisplayRequest*,
                             grpc::ServerWriter<v1::WatchDisplayResponse>*) override;
 
   grpc::Status Failure(const std::string& method);
+  void Note(const char* method, const grpc::ServerContext& context);
 
   std::string folder_;
   std::string address_;
@@ -101,11 +137,24 @@ class MockServer final : public v1::HostService::Service,
   WatchScript watch_script_;
   std::vector<v1::StreamDisplayResponse> watched_events_;
   v1::GetSnapshotResponse snapshot_;
+  v1::GetHostInfoResponse host_info_;
+  std::vector<v1::Ticket> tickets_;
+  std::vector<v1::ViewerInfo> viewers_;
+  std::function<void(v1::Display&)> before_update_;
+  std::vector<SeenCall> calls_;
+  std::vector<v1::CreateTicketRequest> ticket_requests_;
+  std::vector<v1::EndViewerRequest> end_requests_;
   std::vector<v1::AttachDisplayRequest> attach_requests_;
   std::vector<v1::SetDisplayModeRequest> mode_requests_;
   std::vector<v1::GetSnapshotRequest> snapshot_requests_;
   int list_calls_ = 0;
 };
+
+/// The secret of each ticket that the server makes.
+inline constexpr char kMockTicket[] = "pct_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLM-_01";
+
+/// An error that says why.
+grpc::Status MakeError(grpc::StatusCode code, const std::string& message, v1::ErrorReason reason);
 
 /// An ACTIVE display of 640x480.
 v1::Display MakeDisplay(const std::string& id);

@@ -15,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "tests/clients/h264_clip.h"
 #include "tests/clients/mock_server.h"
+#include "tests/clients/test_certificate.h"
 
 namespace planecast {
 namespace {
@@ -81,6 +82,31 @@ TEST_F(ProgramTest, ThePythonExampleListsDisplaysAndSavesAFrameInBothForms) {
   EXPECT_THAT(result.out, AllOf(HasSubstr("displays/desk"), HasSubstr("STATE_ACTIVE")));
   EXPECT_EQ(Slurp(Path("out/desk.png")), "PNG bytes");
   EXPECT_EQ(Slurp(Path("out/desk.h264")), clip_[0].data);
+}
+
+TEST_F(ProgramTest, ThePythonExampleTakesATicketOverTls) {
+  const TestCertificate certificate(server_.folder());
+  ASSERT_TRUE(certificate.made()) << "the openssl program is needed: apt-get install openssl";
+  MockServer tls(certificate.MakeCredentials());
+  tls.AddDisplay(MakeDisplay("desk"));
+  tls.SetWatchedEvents({StartedEvent(320, 240), UnitEvent(1, true, clip_[0].data)});
+  const ProgramResult result = RunProgram(absl::StrCat(
+      "PLANECAST_TICKET=", kMockTicket, " /usr/bin/python3 ", PYTHON_EXAMPLE, " --server ",
+      tls.address(), " --tls-ca ", certificate.path(), " --out ", Path("out"), " desk"));
+  EXPECT_EQ(result.exit_code, 0) << result.out;
+  EXPECT_EQ(Slurp(Path("out/desk.h264")), clip_[0].data);
+  const auto calls = tls.calls();
+  EXPECT_EQ(calls.size(), 3U);
+  for (const SeenCall& call : calls) {
+    EXPECT_EQ(call.authorization, absl::StrCat("Bearer ", kMockTicket)) << call.method;
+  }
+}
+
+TEST_F(ProgramTest, ThePythonExampleSendsNoTicketInPlainTextToAnotherMachine) {
+  const ProgramResult result = RunProgram(absl::StrCat(
+      "/usr/bin/python3 ", PYTHON_EXAMPLE, " --server vmhost:7443 --ticket ", kMockTicket));
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.out, AllOf(HasSubstr("--tls-ca"), Not(HasSubstr("abcdef"))));
 }
 
 TEST_F(ProgramTest, ThePythonExampleSaysWhatIsWrong) {

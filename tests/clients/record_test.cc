@@ -261,6 +261,42 @@ TEST_F(RecordTest, AFolderThatIsNotThereFailsWithoutALeftover) {
   EXPECT_THAT(Record("no/such/a.h264").err, HasSubstr("No such file or directory"));
 }
 
+TEST_F(RecordTest, KeepsNothingOfADisplayThatMayOnlyBeWatched) {
+  const std::vector<ClipUnit> clip = EncodeClip(320, 240, 1);
+  for (const bool told : {true, false}) {
+    server_.AddStreamScript([&](const v1::StreamStart&, ServerStream& stream) {
+      v1::StreamDisplayResponse started = StartedEvent(320, 240);
+      auto& permissions = *started.mutable_event()->mutable_started()->mutable_permissions();
+      permissions.Clear();
+      if (told) permissions.Add(v1::PERMISSION_WATCH);
+      stream.Write(started);
+      stream.Write(UnitEvent(1, true, clip[0].data));
+      ReadToEnd(stream);
+      return grpc::Status::OK;
+    });
+    const CliResult result = Record("a.mp4", {"--frames", "1"});
+    EXPECT_EQ(result.exit_code, 1);
+    EXPECT_EQ(result.err,
+              "planecast: can't record desk: you may watch it, but not keep what you see: ask an "
+              "operator for a ticket whose role has RECORD\n");
+    EXPECT_EQ(FileCount(), 0U);
+  }
+}
+
+TEST_F(RecordTest, AnEvictionFailsButKeepsTheFile) {
+  const std::vector<ClipUnit> clip = EncodeClip(320, 240, 1);
+  server_.AddStreamScript([&](const v1::StreamStart&, ServerStream& stream) {
+    stream.Write(StartedEvent(320, 240));
+    stream.Write(UnitEvent(1, true, clip[0].data));
+    stream.Write(GoodbyeEvent(v1::Goodbye::REASON_EVICTED, "an operator ended it"));
+    return grpc::Status::OK;
+  });
+  const CliResult result = Record("a.mp4");
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, AllOf(HasSubstr("wrote "), HasSubstr("an operator ended it")));
+  EXPECT_EQ(ProbeClip(Path("a.mp4")).lumas.size(), 1U);
+}
+
 TEST_F(RecordTest, AnAbsentDisplayFailsAtOnce) {
   const CliResult result = RunCli(server_, {"record", "other", "-f", Path("a.mp4")});
   EXPECT_EQ(result.exit_code, 1);

@@ -3,9 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/clients/mock_server.h"
+
 namespace planecast {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 
@@ -20,6 +23,70 @@ TEST(FromGrpcTest, KeepsCodeAndMessageOfAServersOwnErrors) {
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_EQ(status.message(), "no EDID region");
   EXPECT_EQ(Explain(grpc::StatusCode::UNAVAILABLE, "the server drains"), "the server drains");
+}
+
+TEST(FromGrpcTest, KeepsTheReasonAndItsDetails) {
+  rpc::v1::ErrorInfo info;
+  info.set_domain("planecast");
+  info.set_reason("DISPLAY_NOT_FOUND");
+  (*info.mutable_metadata())["display"] = "displays/desk";
+  rpc::v1::Status details;
+  details.add_details()->set_type_url("type.googleapis.com/example.Other");
+  google::protobuf::Any& detail = *details.add_details();
+  detail.set_type_url("type.googleapis.com/google.rpc.ErrorInfo");
+  detail.set_value(info.SerializeAsString());
+  const absl::Status status = FromGrpc(
+      {grpc::StatusCode::NOT_FOUND, "no such display", details.SerializeAsString()}, {}, false);
+  EXPECT_TRUE(absl::IsNotFound(status));
+  EXPECT_EQ(status.message(), "no such display");
+  EXPECT_EQ(ReasonOf(status), v1::ERROR_REASON_DISPLAY_NOT_FOUND);
+  EXPECT_EQ(ReasonDetail(status, "display"), "displays/desk");
+  EXPECT_EQ(ReasonDetail(status, "other"), "");
+}
+
+TEST(FromGrpcTest, HasNoReasonWhereTheServerTellsNone) {
+  const auto reason_of = [](const std::string& domain, const std::string& reason) {
+    rpc::v1::ErrorInfo info;
+    info.set_domain(domain);
+    info.set_reason(reason);
+    rpc::v1::Status details;
+    details.add_details()->set_type_url("type.googleapis.com/google.rpc.ErrorInfo");
+    details.mutable_details(0)->set_value(info.SerializeAsString());
+    return ReasonOf(
+        FromGrpc({grpc::StatusCode::INTERNAL, "x", details.SerializeAsString()}, {}, false));
+  };
+  EXPECT_EQ(reason_of("planecast", "DRAINING"), v1::ERROR_REASON_DRAINING);
+  EXPECT_EQ(reason_of("example.com", "DRAINING"), v1::ERROR_REASON_UNSPECIFIED);
+  EXPECT_EQ(reason_of("planecast", "OF_NEXT_YEAR"), v1::ERROR_REASON_UNSPECIFIED);
+  EXPECT_EQ(ReasonOf(FromGrpc({grpc::StatusCode::INTERNAL, "x", "\xff\xff"}, {}, false)),
+            v1::ERROR_REASON_UNSPECIFIED);
+  EXPECT_EQ(ReasonOf(absl::OkStatus()), v1::ERROR_REASON_UNSPECIFIED);
+}
+
+TEST(FromGrpcTest, TakesTheServersWordsForItsOwnWhateverTheySay) {
+  // Without a reason this would be taken for gRPC's own trouble.
+  const grpc::Status status = MakeError(grpc::StatusCode::UNAVAILABLE, "connection refused by rule",
+                                        v1::ERROR_REASON_DRAINING);
+  EXPECT_EQ(FromGrpc(status, {"vmhost:7443"}, false).message(), "connection refused by rule");
+}
+
+TEST(FromGrpcTest, SaysWhatToDoWhereTheCallersRightIsAtFault) {
+  const auto explain = [](v1::ErrorReason reason) {
+    const absl::Status status = FromGrpc(
+        MakeError(grpc::StatusCode::PERMISSION_DENIED, "no", reason), {"vmhost:7443"}, false);
+    EXPECT_EQ(ReasonOf(status), reason);
+    return std::string(status.message());
+  };
+  EXPECT_THAT(explain(v1::ERROR_REASON_CREDENTIALS_MISSING),
+              AllOf(HasSubstr("vmhost:7443 lets nobody in"), HasSubstr("'planecast ticket NAME'"),
+                    HasSubstr("--ticket")));
+  EXPECT_THAT(explain(v1::ERROR_REASON_TICKET_INVALID), HasSubstr("get a new one"));
+  EXPECT_THAT(explain(v1::ERROR_REASON_TICKET_ON_PLAIN_TEXT), HasSubstr("planecast revoke"));
+  EXPECT_THAT(explain(v1::ERROR_REASON_TOO_MANY_TRIES), HasSubstr("later"));
+  EXPECT_THAT(explain(v1::ERROR_REASON_PERMISSION_MISSING), HasSubstr("no; ask an operator"));
+  EXPECT_THAT(explain(v1::ERROR_REASON_TICKET_WITHOUT_STREAM), HasSubstr("stream"));
+  EXPECT_THAT(explain(v1::ERROR_REASON_GRANT_EXCEEDS_OWN), HasSubstr("--session-max"));
+  EXPECT_EQ(explain(v1::ERROR_REASON_DEVICE_FORBIDDEN), "no");
 }
 
 TEST(FromGrpcTest, SaysWhatToDoWhereThereIsNoServer) {

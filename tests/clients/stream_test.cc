@@ -327,6 +327,22 @@ TEST_F(StreamTest, NeverComesBackWhereItWasSentAway) {
   }
 }
 
+TEST_F(StreamTest, TheReasonOfAnErrorSaysWhetherToTryAgain) {
+  // Codes that say the opposite.
+  for (const auto reason : {v1::ERROR_REASON_DISPLAY_ATTACHING, v1::ERROR_REASON_DRAINING}) {
+    server_.AddStreamScript([reason](const v1::StreamStart&, ServerStream&) {
+      return MakeError(grpc::StatusCode::FAILED_PRECONDITION, "not yet", reason);
+    });
+  }
+  server_.AddStreamScript([](const v1::StreamStart&, ServerStream&) {
+    return MakeError(grpc::StatusCode::UNAVAILABLE, "no", v1::ERROR_REASON_TICKET_INVALID);
+  });
+  const absl::Status status = Start()->Wait();
+  EXPECT_EQ(ReasonOf(status), v1::ERROR_REASON_TICKET_INVALID);
+  EXPECT_THAT(log_.lines(),
+              ElementsAre("disconnected not yet", "disconnected not yet", HasSubstr("for good")));
+}
+
 TEST_F(StreamTest, EndsForGoodWhereTryingAgainIsNoUse) {
   const absl::Status status = Start()->Wait();  // The mock has no such display.
   EXPECT_TRUE(absl::IsNotFound(status));

@@ -259,9 +259,6 @@ TEST_P(EncoderContract, LargePicturesHaveTwoSlices) {
   }
 }
 
-#ifndef __SANITIZE_THREAD__
-// The libraries' own threads aren't instrumented, so that TSan would see races where there are
-// none.
 TEST_P(EncoderContract, FourThreadsGiveAGoodStreamToo) {
   EncoderParams params = Params(640, 480);
   params.threads = 4;
@@ -278,7 +275,6 @@ TEST_P(EncoderContract, FourThreadsGiveAGoodStreamToo) {
   ASSERT_EQ(pictures.size(), 10u);
   EXPECT_GT(LumaPsnr(pictures.back(), plane), 36);
 }
-#endif
 
 INSTANTIATE_TEST_SUITE_P(All, EncoderContract,
                          ::testing::Combine(::testing::Values(Subject{"x264"}, Subject{"openh264"}),

@@ -297,6 +297,23 @@ TEST_F(DaemonGrantsTest, ViewersAreListedWithoutTheirSecrets) {
   const std::string all = response.SerializeAsString();
   EXPECT_THAT(all, Not(HasSubstr(first.started().viewer_id())));
   EXPECT_THAT(all, Not(HasSubstr(second.started().viewer_id())));
+  request.set_page_size(1);
+  ASSERT_TRUE(Call(Manager(), &v1::ViewerService::Stub::ListViewers, request, &response).ok());
+  ASSERT_EQ(response.viewers_size(), 1);
+  EXPECT_EQ(response.viewers(0).name(), first.started().viewer_name());
+  request.set_page_token(response.next_page_token());
+  ASSERT_TRUE(Call(Manager(), &v1::ViewerService::Stub::ListViewers, request, &response).ok());
+  ASSERT_EQ(response.viewers_size(), 1);
+  EXPECT_EQ(response.viewers(0).name(), second.started().viewer_name());
+  EXPECT_EQ(response.next_page_token(), "");
+  request.set_page_token("x");
+  EXPECT_EQ(Told(Call(Manager(), &v1::ViewerService::Stub::ListViewers, request, &response)),
+            kInvalidField);
+  request.clear_page_token();
+  request.set_page_size(-1);
+  EXPECT_EQ(Told(Call(Manager(), &v1::ViewerService::Stub::ListViewers, request, &response)),
+            kInvalidField);
+  request.clear_page_size();
   request.set_parent("displays/a-none");
   EXPECT_EQ(Told(Call(Manager(), &v1::ViewerService::Stub::ListViewers, request, &response)),
             "NOT_FOUND DISPLAY_NOT_FOUND");
@@ -409,8 +426,8 @@ TEST_F(DaemonGrantsTest, MalformedWishesForASnapshotAreRefused) {
   };
   using Request = v1::GetSnapshotRequest;
   EXPECT_EQ(told([](Request& r) { r.set_width_max_px(-1); }), kInvalidField);
-  EXPECT_EQ(told([](Request& r) { r.set_age_max_ms(-1); }), kInvalidField);
-  EXPECT_EQ(told([](Request& r) { r.set_age_max_ms(1000); }), kOk);
+  EXPECT_EQ(told([](Request& r) { r.mutable_age_max()->set_seconds(-1); }), kInvalidField);
+  EXPECT_EQ(told([](Request& r) { r.mutable_age_max()->set_seconds(1); }), kOk);
   EXPECT_EQ(told([](Request& r) { r.set_size_max_bytes(16383); }), kInvalidField);
   EXPECT_EQ(told([](Request& r) { r.set_size_max_bytes(16384); }), kOk);
   EXPECT_EQ(told([](Request& r) { r.set_size_max_bytes(64 << 20); }), kOk);

@@ -252,7 +252,7 @@ TEST_F(DaemonTicketsTest, AStreamIsToldWhatItMay) {
               ElementsAre(v1::PERMISSION_LIST, v1::PERMISSION_WATCH, v1::PERMISSION_SNAPSHOT));
   EXPECT_EQ(watching.started().viewer_name(), "displays/a/viewers/1");
   EXPECT_EQ(watching.started().display_uid(), Display("a").uid());
-  EXPECT_GT(watching.started().report_interval_ms(), 0);
+  EXPECT_GT(TimeUtil::DurationToMilliseconds(watching.started().report_interval()), 0);
   ViewerStream operators(Operator(), "a");
   EXPECT_EQ(operators.started().permissions_size(), v1::Permission_ARRAYSIZE - 1);
   EXPECT_EQ(operators.started().viewer_name(), "displays/a/viewers/2");

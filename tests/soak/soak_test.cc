@@ -65,7 +65,7 @@ TEST(Soak, AttachStreamDetachLeavesNothingBehind) {
   for (int i = 0; i < kCycles; ++i) Cycle(daemon, i % 2 == 0 ? "ideal" : "mdpy");
   EXPECT_LE(OpenFdCount(), fds + kFdGrowthMax);
   EXPECT_EQ(MemfdMappingCount(), 0u);
-#ifndef __SANITIZE_ADDRESS__
+#ifndef PLANECAST_SANITIZE_ADDRESS
   // The sanitizer's own quarantine and shadow grow; it looks for leaks by itself.
   EXPECT_LE(MappingCount(), mappings + 20) << "thread stacks come and go, but not that many";
   EXPECT_LE(ResidentBytes() - resident_bytes, kMemoryGrowthMaxBytes);

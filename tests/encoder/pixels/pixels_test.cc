@@ -183,5 +183,25 @@ TEST(Pixels, ModifiersHaveNames) {
   EXPECT_EQ(ModifierName(0x0300000000000002), "0x0300000000000002");
 }
 
+TEST(Pixels, ScaledDownEachPixelIsTheMeanOfThoseItStandsFor) {
+  const RgbImage image{4, 2, {0, 10, 20, 2, 12, 22, 100, 0, 0, 200, 0, 0,  //
+                              4, 14, 24, 6, 16, 26, 0,   0, 0, 100, 0, 0}};
+  const auto half = ScaleDown(image, 2);
+  ASSERT_TRUE(half.has_value());
+  EXPECT_EQ(half->width_px, 2U);
+  EXPECT_EQ(half->height_px, 1U);
+  EXPECT_EQ(half->rgb, (std::vector<uint8_t>{3, 13, 23, 100, 0, 0}));
+  EXPECT_FALSE(ScaleDown(image, 4).has_value()) << "never up";
+  EXPECT_FALSE(ScaleDown(image, 0).has_value());
+}
+
+TEST(Pixels, ScaledDownAPictureNeverVanishes) {
+  const RgbImage wide{1000, 1, std::vector<uint8_t>(3000, 7)};
+  const auto tiny = ScaleDown(wide, 3);
+  ASSERT_TRUE(tiny.has_value());
+  EXPECT_EQ(tiny->height_px, 1U);
+  EXPECT_EQ(tiny->rgb, std::vector<uint8_t>(9, 7));
+}
+
 }  // namespace
 }  // namespace planecast

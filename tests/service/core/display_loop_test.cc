@@ -7,7 +7,6 @@
 namespace planecast {
 namespace {
 
-using ::planecast::testing::CountingCodec;
 using ::planecast::testing::kMs;
 using ::planecast::testing::kNever;
 using ::planecast::testing::kSecond;
@@ -382,7 +381,7 @@ TEST_F(DisplayLoopTest, APictureWaitsForPassingErrorsUntilItsDeadline) {
 TEST_F(DisplayLoopTest, AModeIsPassedToTheSource) {
   h_.source->mode_answer = absl::FailedPreconditionError("no EDID");
   absl::Status answer;
-  h_.loop().AddMode({1920, 1080, [&](absl::Status status) { answer = status; }});
+  h_.loop().AddMode({1920, 1080, [&](absl::Status status) { answer = std::move(status); }});
   h_.Step();
   EXPECT_EQ(h_.source->modes.size(), 1u);
   EXPECT_EQ(answer, absl::FailedPreconditionError("no EDID"));
@@ -399,7 +398,7 @@ TEST_F(DisplayLoopTest, CloseSaysGoodbyeAnswersAndLetsGoOfEverything) {
   absl::Status mode;
   bool refreshed = false;
   h_.loop().AddPicture({false, 0, [&](const absl::StatusOr<Picture>& p) { picture = p.status(); }});
-  h_.loop().AddMode({64, 64, [&](absl::Status status) { mode = status; }});
+  h_.loop().AddMode({64, 64, [&](absl::Status status) { mode = std::move(status); }});
   h_.loop().AddRefresh([&](const DisplaySnapshot&) { refreshed = true; });
   h_.loop().Close(Goodbye{Goodbye::Reason::kDetached, "bye", -1});
   EXPECT_EQ(TakeAll(*viewer), "state:DETACHING goodbye");

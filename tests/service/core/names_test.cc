@@ -158,5 +158,19 @@ TEST(StreamEventTest, IsSerialisedOnceUnlessItDiffersByViewer) {
   EXPECT_EQ(codec.encoded, 1);
 }
 
+TEST(LabelsTest, AreBoundedAndPlain) {
+  EXPECT_TRUE(ValidateLabels({}).ok());
+  EXPECT_TRUE(ValidateLabels({{"example.org/owner-1_a", "Zoë & Co"}}).ok());
+  EXPECT_TRUE(ValidateLabels({{std::string(63, 'a'), std::string(256, 'v')}}).ok());
+  EXPECT_FALSE(ValidateLabels({{"", "v"}}).ok());
+  EXPECT_FALSE(ValidateLabels({{std::string(64, 'a'), "v"}}).ok());
+  EXPECT_FALSE(ValidateLabels({{"a", std::string(257, 'v')}}).ok());
+  EXPECT_FALSE(ValidateLabels({{"a b", "v"}}).ok());
+  EXPECT_FALSE(ValidateLabels({{"a", "two\nlines"}}).ok());
+  std::map<std::string, std::string> many;
+  for (size_t i = 0; i <= kLabelsMax; ++i) many["k" + std::to_string(i)] = "";
+  EXPECT_FALSE(ValidateLabels(many).ok());
+}
+
 }  // namespace
 }  // namespace planecast

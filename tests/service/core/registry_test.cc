@@ -472,5 +472,52 @@ TEST_F(RegistryTest, ManyThreadsUseItAtOnce) {
   for (const auto& source : sources_) EXPECT_TRUE(source->destroyed);
 }
 
+TEST_F(RegistryTest, EachAttachedDisplayHasAUidOfItsOwn) {
+  const auto first = registry().Attach(Request("a"));
+  ASSERT_TRUE(first.ok());
+  EXPECT_EQ(first->uid.size(), 32U);
+  EXPECT_EQ(registry().Last("a")->uid, first->uid);
+  ASSERT_TRUE(registry().Detach("a").ok());
+  EXPECT_FALSE(registry().Last("a").has_value());
+  const auto second = registry().Attach(Request("a"));
+  ASSERT_TRUE(second.ok());
+  EXPECT_NE(second->uid, first->uid) << "whoever was let see the one was not let see the other";
+}
+
+TEST_F(RegistryTest, LabelsChangeOnlyForWhomReadWhatTheyAre) {
+  AttachRequest request = Request("a");
+  request.labels = {{"tenant", "t1"}};
+  const auto attached = registry().Attach(request);
+  ASSERT_TRUE(attached.ok());
+  EXPECT_EQ(attached->labels, request.labels);
+  const auto changed =
+      registry().SetLabels("a", {{"tenant", "t2"}}, EtagParts{attached->uid, attached->revision});
+  ASSERT_TRUE(changed.ok()) << changed.status();
+  EXPECT_EQ(changed->labels.at("tenant"), "t2");
+  EXPECT_EQ(registry().Last("a")->labels, changed->labels);
+  EXPECT_EQ(CodeOf(registry().SetLabels("a", {}, EtagParts{attached->uid, attached->revision})),
+            absl::StatusCode::kAborted);
+  EXPECT_EQ(CodeOf(registry().SetLabels("a", {}, EtagParts{"another", changed->revision})),
+            absl::StatusCode::kAborted);
+  EXPECT_TRUE(registry().SetLabels("a", {}, std::nullopt).ok());
+  EXPECT_EQ(CodeOf(registry().SetLabels("b", {}, std::nullopt)), absl::StatusCode::kNotFound);
+  EXPECT_EQ(CodeOf(registry().SetLabels("a", {{"Tenant", ""}}, std::nullopt)),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_F(RegistryTest, WhoMayNotSeeADisplayLearnsNothingOfItFromPages) {
+  for (const char* id : {"a", "b", "c", "d"}) ASSERT_TRUE(registry().Attach(Request(id)).ok());
+  const DisplayFilter visible = [](std::string_view id) { return id == "a" || id == "c"; };
+  const auto first = registry().List(1, "", visible);
+  ASSERT_TRUE(first.ok());
+  ASSERT_EQ(first->displays.size(), 1U);
+  EXPECT_EQ(first->displays[0].id, "a");
+  const auto second = registry().List(1, first->next_page_token, visible);
+  ASSERT_TRUE(second.ok());
+  ASSERT_EQ(second->displays.size(), 1U);
+  EXPECT_EQ(second->displays[0].id, "c");
+  EXPECT_EQ(second->next_page_token, "") << "d is not there for this caller";
+}
+
 }  // namespace
 }  // namespace planecast
