@@ -145,6 +145,10 @@ absl::StatusOr<TicketSpec> GrpcAccessService::ToSpec(const v1::CreateTicketReque
     spec.parent_id = caller.ticket->ticket_id;
     spec.parent_session = caller.ticket->session.value_or(0);
   }
+  if (!spec.ends_ns.has_value()) return spec;
+  // What is told of it is no more than what comes of it.
+  const int64_t left_ns = *spec.ends_ns - wall_.monotonic().NowNs();
+  spec.session_max_ns = std::min(spec.session_max_ns, left_ns);
   return spec;
 }
 

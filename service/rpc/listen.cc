@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -95,12 +96,15 @@ absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeTlsCredentials(
 
 PeerReader MakePeerReader(const config::v1::ServerConfig& config) {
   std::vector<ListenerFacts> listeners;
-  std::string plain_remote_role;
+  std::optional<std::string> plain_remote_role;
   for (const config::v1::Listener& listener : config.listeners()) {
     listeners.push_back({listener.has_tls(), listener.anonymous_role()});
-    if (!TellsItsCalls(listener)) plain_remote_role = listener.anonymous_role();
+    if (TellsItsCalls(listener)) continue;
+    if (!plain_remote_role.has_value()) plain_remote_role = listener.anonymous_role();
+    // No config that was checked has two roles here. If one had, nobody would get the other's.
+    if (*plain_remote_role != listener.anonymous_role()) plain_remote_role = "";
   }
-  return {std::move(listeners), std::move(plain_remote_role)};
+  return {std::move(listeners), plain_remote_role.value_or("")};
 }
 
 absl::Status ListenAddresses::AddTo(grpc::ServerBuilder& builder,

@@ -103,7 +103,7 @@ TEST_F(DaemonAuditTest, TheFileTellsTheStory) {
     return line.Text("event") == "planecast.ticket.revoke";
   }));
   EXPECT_EQ(end->Story(), "ticket:" + id + " stream.end a " + id);
-  EXPECT_EQ(end->Text("reason"), "after the goodbye");
+  EXPECT_EQ(end->Text("reason"), "The ticket was revoked.");
   EXPECT_GE(end->Number("duration_s"), 0);
   EXPECT_GT(end->Number("bytes"), 1000) << "a key frame has more";
   lines.erase(end);

@@ -1,6 +1,9 @@
 // What a ticket's holder gets: one use is one viewer.
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 
 #include <string>
 #include <vector>
@@ -249,7 +252,7 @@ TEST_F(DaemonTicketsTest, AStreamIsToldWhatItMay) {
               ElementsAre(v1::PERMISSION_LIST, v1::PERMISSION_WATCH, v1::PERMISSION_SNAPSHOT));
   EXPECT_EQ(watching.started().viewer_name(), "displays/a/viewers/1");
   EXPECT_EQ(watching.started().display_uid(), Display("a").uid());
-  EXPECT_GT(watching.started().report_interval_ms(), 0);
+  EXPECT_GT(TimeUtil::DurationToMilliseconds(watching.started().report_interval()), 0);
   ViewerStream operators(Operator(), "a");
   EXPECT_EQ(operators.started().permissions_size(), v1::Permission_ARRAYSIZE - 1);
   EXPECT_EQ(operators.started().viewer_name(), "displays/a/viewers/2");
@@ -337,6 +340,48 @@ TEST_F(DaemonTicketsTest, TooManyWrongTicketsAreToldSoAndARightOneWorks) {
   EXPECT_EQ(Told(GetAs(Viewer(kUnknown), "a")), kInvalid);
   clock_.Jump(60 * kSecond);
   EXPECT_EQ(Told(GetAs(OnLoopback(kUnknown), "a")), kInvalid);
+}
+
+/// Addresses of this machine that others may reach it by; empty if it has none.
+std::vector<std::string> AddressesOffLoopback() {
+  std::vector<std::string> addresses;
+  ifaddrs* all = nullptr;
+  EXPECT_EQ(getifaddrs(&all), 0);
+  for (const ifaddrs* one = all; one != nullptr; one = one->ifa_next) {
+    const bool usable = one->ifa_addr != nullptr && one->ifa_addr->sa_family == AF_INET &&
+                        (one->ifa_flags & IFF_UP) != 0 && (one->ifa_flags & IFF_LOOPBACK) == 0;
+    if (!usable) continue;
+    char text[INET_ADDRSTRLEN] = {};
+    inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(one->ifa_addr)->sin_addr, text,
+              sizeof(text));
+    addresses.emplace_back(text);
+  }
+  freeifaddrs(all);
+  return addresses;
+}
+
+using DaemonPlainTextTest = DaemonAccessTest;
+
+TEST_F(DaemonPlainTextTest, ATicketThatOthersMayHaveReadIsRefused) {
+  StartWith({"a"},
+            "listeners { address: \"0.0.0.0:0\" allow_plain_text_off_loopback: true "
+            "anonymous_role: \"viewer\" }");
+  const std::string secret = Ticket("controller", "a").secret();
+  const std::string port = ":" + std::to_string(daemon_->addresses().at(4).port);
+  std::vector<std::string> hosts = AddressesOffLoopback();
+  // That it is plain text for others counts, not from where somebody comes.
+  hosts.emplace_back("127.0.0.1");
+  for (const std::string& host : hosts) {
+    As as{grpc::CreateChannel(host + port, grpc::InsecureChannelCredentials())};
+    EXPECT_EQ(PrincipalOf(as), "anonymous") << host;
+    EXPECT_EQ(Told(SetModeAs(as, "a")), kMissing) << host;
+    // A good one and one that nobody knows are told the same.
+    for (const std::string& shown : {secret, kUnknown}) {
+      as.secret = shown;
+      EXPECT_EQ(Told(GetAs(as, "a")), "UNAUTHENTICATED TICKET_ON_PLAIN_TEXT") << host;
+      EXPECT_EQ(StreamAs(as, "a"), "UNAUTHENTICATED TICKET_ON_PLAIN_TEXT") << host;
+    }
+  }
 }
 
 TEST_F(DaemonTicketsTest, MalformedCredentialsAreAWrongTicket) {

@@ -10,11 +10,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_replace.h"
 #include "service/access/ticket_secret.h"
+#include "service/rpc/listen.h"
 #include "tests/service/rpc/test_certificates.h"
 
 namespace planecast {
@@ -79,6 +81,25 @@ TEST(PeerReaderTest, WhoHasNoStampCameOverPlainTextFromElsewhere) {
   EXPECT_FALSE(peer.uid.has_value());
   EXPECT_FALSE(peer.certificate.has_value());
   EXPECT_EQ(reader.Read(nullptr, "ipv6:%5B2001:db8::1%5D:5000").address, "[2001:db8::1]:5000");
+}
+
+TEST(PeerReaderTest, PlainListenersThatCantBeToldApartGiveTheirRoleOnlyIfTheyAgree) {
+  // 127.0.0.2 is loopback, but gRPC's credentials for loopback don't take it.
+  const auto role = [](const std::vector<std::pair<std::string, std::string>>& listeners) {
+    config::v1::ServerConfig config;
+    for (const auto& [address, anonymous_role] : listeners) {
+      auto& listener = *config.add_listeners();
+      listener.set_address(address);
+      listener.set_anonymous_role(anonymous_role);
+    }
+    return MakePeerReader(config).Read(nullptr, "ipv4:10.0.0.3:5000").anonymous_role;
+  };
+  EXPECT_EQ(role({{"0.0.0.0:1", "viewer"}, {"127.0.0.1:1", "operator"}}), "viewer");
+  EXPECT_EQ(role({{"0.0.0.0:1", "viewer"}, {"127.0.0.2:1", "viewer"}}), "viewer");
+  EXPECT_EQ(role({{"0.0.0.0:1", ""}, {"127.0.0.2:1", "operator"}}), "");
+  EXPECT_EQ(role({{"127.0.0.2:1", "operator"}, {"0.0.0.0:1", ""}}), "");
+  EXPECT_EQ(role({{"127.0.0.2:1", "operator"}, {"0.0.0.0:1", ""}, {"0.0.0.0:2", ""}}), "");
+  EXPECT_EQ(role({{"0.0.0.0:1", "viewer"}, {"0.0.0.0:2", ""}, {"127.0.0.2:1", "viewer"}}), "");
 }
 
 struct Free {
