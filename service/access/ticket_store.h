@@ -48,8 +48,8 @@ struct TicketSpec {
   std::string note;
   /// Principal's name.
   std::string issuer;
-  /// The ticket by which its maker came, and his session; 0 for none. When that ticket is revoked or
-  /// its display goes, or the maker is sent away, this one ends too.
+  /// The ticket by which its maker came, and his session; 0 for none. When that ticket is revoked
+  /// or its display goes, or the maker is sent away, this one ends too.
   std::string parent_id = {};
   uint64_t parent_session = 0;
   /// Neither the ticket nor a session of it outlives this moment: nobody gives for longer than he

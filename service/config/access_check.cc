@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "service/access/rights.h"
+#include "service/config/config.h"
 #include "service/sockets/host_port.h"
 
 namespace planecast {

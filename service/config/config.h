@@ -51,8 +51,8 @@ bool ViewerSocketIsDefault(const config::v1::ServerConfig& config);
 /// in 127.0.0.0/8. The HTTP library that serves metrics knows no IPv6.
 absl::Status CheckMetricsAddress(std::string_view address);
 
-/// Whether the calls of this listener know that they came by it. gRPC's plain text tells nothing but
-/// on exactly 127.0.0.1 and ::1: all other listeners without TLS are one to their calls.
+/// Whether the calls of this listener know that they came by it. gRPC's plain text tells nothing
+/// but on exactly 127.0.0.1 and ::1: all other listeners without TLS are one to their calls.
 bool TellsItsCalls(const config::v1::Listener& listener);
 
 /// FAILED_PRECONDITION if this listener would serve plain text off loopback without having been
