@@ -50,9 +50,9 @@ TEST(ProtoConvertTest, TimesAreOnTheWallAndAlwaysTheSame) {
   snapshot.id = "a";
   snapshot.spec.device = FakeSpec{"ideal", "", 0, 0, 0};
   snapshot.attach_time_ns = clock.NowNs();
-  const auto first = ToProto(snapshot, wall);
+  const auto first = ToProto(snapshot, wall, true);
   clock.Advance(5'000'000'000);
-  const auto second = ToProto(snapshot, wall);
+  const auto second = ToProto(snapshot, wall, true);
   EXPECT_EQ(first.SerializeAsString(), second.SerializeAsString());
   EXPECT_FALSE(first.has_state_start_time());
   EXPECT_FALSE(first.has_primary_plane());
@@ -73,6 +73,16 @@ TEST(ProtoConvertTest, LimitsOutOfRangeAreRefused) {
   EXPECT_EQ(ToLimits(limits, {0, 30})->frame_rate_max_hz, 0);
   limits.set_frame_rate_max_hz(241);
   EXPECT_FALSE(ToLimits(limits, {}).ok());
+}
+
+TEST(ProtoConvertTest, WhereThePixelsComeFromIsForWhoManagesTheDisplay) {
+  const WallClock wall(MonotonicClock());
+  DisplaySnapshot snapshot;
+  snapshot.id = "vm1";
+  snapshot.spec.device = VmmSpec{4711, ""};
+  EXPECT_EQ(ToProto(snapshot, wall, true).source().vmm().pid(), 4711);
+  EXPECT_FALSE(ToProto(snapshot, wall, false).has_source());
+  EXPECT_EQ(ToProto(snapshot, wall, false).name(), "displays/vm1");
 }
 
 }  // namespace
