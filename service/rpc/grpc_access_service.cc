@@ -63,6 +63,11 @@ absl::Status CheckNote(const std::string& note) {
                                                  " bytes without control characters"));
 }
 
+absl::Status NoDisplay(const std::string& id) {
+  return WithReason(absl::NotFoundError(absl::StrCat("no display ", id, " is attached")),
+                    "DISPLAY_NOT_FOUND");
+}
+
 /// All of a ticket's displays are the caller's to manage.
 bool Manages(const Caller& caller, const TicketInfo& info) {
   return std::all_of(
@@ -108,9 +113,12 @@ absl::StatusOr<TicketSpec> GrpcAccessService::ToSpec(const v1::CreateTicketReque
     if (!id.ok()) return id.status();
     if (!ids.insert(*id).second) continue;
     const auto display = registry_.Last(*id);
-    if (!display.has_value()) {
-      return WithReason(absl::NotFoundError(absl::StrCat("no display ", *id, " is attached")),
-                        "DISPLAY_NOT_FOUND");
+    if (!display.has_value()) return NoDisplay(*id);
+    // If its attach failed, the ticket would be left for the next of that name.
+    if (display->state.state == DisplayState::kAttaching) {
+      return WithReason(absl::UnavailableError(
+                            absl::StrCat("display ", *id, " is still being attached: try again")),
+                        "DISPLAY_ATTACHING");
     }
     if (!caller.rights.On(*id).Contains(spec.permissions)) {
       return WithReason(absl::PermissionDeniedError(absl::StrCat(
@@ -154,6 +162,13 @@ absl::Status GrpcAccessService::Create(const v1::CreateTicketRequest& request, c
   if (!spec.ok()) return spec.status();
   auto made = gate_->tickets().Create(*spec);
   if (!made.ok()) return made.status();
+  // One that was detached meanwhile may have forgotten its tickets before there was this one.
+  for (const TicketDisplay& display : spec->displays) {
+    const auto now = registry_.Last(display.id);
+    if (now.has_value() && now->uid == display.uid) continue;
+    gate_->tickets().Revoke(made->info.id);
+    return NoDisplay(display.id);
+  }
   *response.mutable_ticket() = ToProto(made->info);
   response.set_secret(made->secret);
   Audit(AuditEvent::kTicketCreate, caller, "AccessService.CreateTicket", made->info);

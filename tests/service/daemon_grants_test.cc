@@ -2,9 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
 #include <memory>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "google/protobuf/util/time_util.h"
@@ -109,6 +111,23 @@ TEST_F(DaemonGrantsTest, WhatATicketsHolderGivesDoesNotOutliveHisSession) {
   EXPECT_EQ(makers.Goodbye().reason(), v1::Goodbye::REASON_REVOKED);
   EXPECT_EQ(Told(GetAs(Viewer(made.secret()), "a")), kInvalidTicket);
   EXPECT_THAT(ListedTickets(Operator()), ElementsAre());
+}
+
+TEST_F(DaemonGrantsTest, ADisplayThatIsBeingAttachedHasNoTickets) {
+  std::promise<void> come;
+  parts_.open_source = [open = parts_.open_source,
+                        came = come.get_future().share()](const DisplaySpec& spec) {
+    came.wait();
+    return open(spec);
+  };
+  StartWith({});
+  std::thread attach([this] { AttachFake("a"); });
+  Await("a",
+        [](const v1::Display& display) { return display.state() == v1::Display::STATE_ATTACHING; });
+  EXPECT_EQ(Make(Operator(), "viewer", {"a"}), "UNAVAILABLE DISPLAY_ATTACHING");
+  come.set_value();
+  attach.join();
+  EXPECT_EQ(Make(Operator(), "viewer", {"a"}), kOk);
 }
 
 TEST_F(DaemonGrantsTest, MalformedWishesAreRefused) {
