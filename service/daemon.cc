@@ -185,7 +185,7 @@ class Daemon::Impl {
     AuditLog::Options options;
     options.file_path = config_.audit().file_path();
     options.log_line = [this](const std::string& json) {
-      log_.Info("", absl::StrCat("audit: ", json));
+      log_.Always(absl::StrCat("audit: ", json));
     };
     options.wall_ns = [] {
       const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -259,6 +259,9 @@ class Daemon::Impl {
     options.display.encoder_threads = wish.threads();
     options.display.profile =
         wish.profile() == "high" ? H264Profile::kHigh : H264Profile::kConstrainedBaseline;
+    options.on_removed = [tickets = tickets_](const std::string& id, const std::string& uid) {
+      tickets->ForgetDisplay({id, uid});
+    };
     options.display.rate = {wish.quantizer(), wish.bitrate_max_bps()};
     options.display.make_encoder = parts_.make_encoder;
     const bool gpu_wanted = wish.id() == "vaapi" || wish.id() == "auto";
@@ -319,10 +322,10 @@ class Daemon::Impl {
     absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
     grpc::ServerBuilder builder;
     SetServerOptions(builder);
-    if (auto status = listen_.AddTo(builder, config_, policy_->bound_uids()); !status.ok()) {
-      return status;
-    }
+    const absl::Status added = listen_.AddTo(builder, config_, policy_->bound_uids());
+    // Also if it failed: what was bound is removed again.
     addresses_ = listen_.bound();
+    if (!added.ok()) return added;
     queue_->AddTo(builder);
     host_service_->AddTo(builder, *queue_);
     display_service_->AddTo(builder, *queue_);

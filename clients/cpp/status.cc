@@ -93,14 +93,15 @@ std::string ExplainUnavailable(const std::string& message, const ServerAddress& 
 }
 
 // The server's words, and what to do where the caller's right is at fault.
-std::string ExplainReason(const absl::Status& status, const std::string& server) {
+std::string ExplainReason(const absl::Status& status, const ServerAddress& address) {
+  const std::string& server = address.target;
   const std::string message(status.message());
   switch (ReasonOf(status)) {
     case v1::ERROR_REASON_CREDENTIALS_MISSING:
-      return absl::StrCat(server,
-                          " lets nobody in without a ticket or a certificate: get one with "
-                          "'planecast ticket NAME' on the host and pass it with --ticket-file or "
-                          "PLANECAST_TICKET");
+      return absl::StrCat(server, " lets nobody in without a ticket",
+                          address.is_unix ? "" : " or a certificate",
+                          ": get one with 'planecast ticket NAME' on the host and pass it with "
+                          "--ticket-file or PLANECAST_TICKET");
     case v1::ERROR_REASON_TICKET_INVALID:
       return absl::StrCat(server,
                           " does not take the ticket, which is unknown, expired, used up or "
@@ -118,9 +119,8 @@ std::string ExplainReason(const absl::Status& status, const std::string& server)
                           "; ask an operator for a ticket whose role allows it, from 'planecast "
                           "ticket --role'");
     case v1::ERROR_REASON_TICKET_WITHOUT_STREAM:
-      return absl::StrCat(message,
-                          "; a ticket allows this only while a stream of it runs: stream the "
-                          "display first, or ask an operator to do it");
+      return "a ticket allows this only to who streams the display meanwhile: ask an operator to "
+             "do it";
     case v1::ERROR_REASON_GRANT_EXCEEDS_OWN:
       return absl::StrCat(message,
                           "; nobody gives more than he has: take a smaller role, fewer displays or "
@@ -136,7 +136,7 @@ absl::Status FromServer(const grpc::Status& status, const rpc::v1::ErrorInfo& in
   const auto code = static_cast<absl::StatusCode>(status.error_code());
   absl::Status told(code, status.error_message());
   SetErrorInfo(info, told);
-  absl::Status explained(code, ExplainReason(told, server.target));
+  absl::Status explained(code, ExplainReason(told, server));
   SetErrorInfo(info, explained);
   return explained;
 }

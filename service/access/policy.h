@@ -31,6 +31,8 @@ struct CertificateIdentity {
   std::vector<std::string> alternative_names;
   /// 64 hexadecimal digits, lower case.
   std::string sha256;
+  /// Its last second, since the epoch.
+  int64_t not_after_s = 0;
 };
 
 /// What the transport knows of a caller. Nothing here comes from metadata.

@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "service/access/rights.h"
+#include "service/config/config.h"
 #include "service/sockets/host_port.h"
 
 namespace planecast {
@@ -139,11 +140,33 @@ void CheckOneRoleOffLoopback(const Node& node, const ServerConfig& config) {
   }
 }
 
+/// A binding names a certificate, and not whose: a CA that is good enough for one listener must not
+/// give what another one's certificates have.
+void CheckOneClientCa(const Node& node, const ServerConfig& config) {
+  const bool bound =
+      std::any_of(config.bindings().begin(), config.bindings().end(),
+                  [](const config::v1::Binding& binding) { return !binding.has_uid(); });
+  if (!bound) return;
+  std::optional<std::string> first;
+  for (int i = 0; i < config.listeners_size(); ++i) {
+    const std::string& ca = config.listeners(i).tls().client_ca_path();
+    if (ca.empty()) continue;
+    if (!first.has_value()) first = ca;
+    if (ca == *first) continue;
+    const Node listener = node.Child("listeners", config.listeners(i), i);
+    listener.Child("tls", config.listeners(i).tls())
+        .Add("client_ca_path",
+             absl::StrCat("bindings don't tell certificates of one CA from another's; use ", *first,
+                          " here too, or one file with both"));
+  }
+}
+
 }  // namespace
 
 void CheckAccess(const Node& node, const ServerConfig& config) {
   const RoleSet roles = CheckRoles(node, config);
   CheckBindings(node, config, roles);
+  CheckOneClientCa(node, config);
   for (int i = 0; i < config.listeners_size(); ++i) {
     const Listener& listener = config.listeners(i);
     if (listener.anonymous_role().empty()) continue;

@@ -372,7 +372,8 @@ void Registry::OnWatchClosed() {
 
 absl::StatusOr<JoinedViewer> Registry::AddViewer(std::string_view id,
                                                  const ViewerOptions& options) {
-  absl::StatusOr<std::shared_ptr<Display>> display = FindDisplay(id);
+  std::string uid;
+  absl::StatusOr<std::shared_ptr<Display>> display = FindDisplay(id, &uid);
   if (!display.ok()) return display.status();
   absl::StatusOr<std::string> viewer_id = options.resumed_id;
   ViewerOptions resumed = options;
@@ -397,7 +398,7 @@ absl::StatusOr<JoinedViewer> Registry::AddViewer(std::string_view id,
     viewers_prune_size_ = viewers_.size() * 2;
   }
   viewers_[*viewer_id] = *viewer;
-  return JoinedViewer{*std::move(viewer), *std::move(display)};
+  return JoinedViewer{*std::move(viewer), std::move(uid), *std::move(display)};
 }
 
 std::shared_ptr<Viewer> Registry::FindViewer(std::string_view viewer_id) const {
@@ -440,6 +441,17 @@ void Registry::OnChange(uint64_t generation, DisplaySnapshot snapshot) {
 }
 
 void Registry::RemoveEntry(std::string_view id, uint64_t generation) {
+  std::string uid;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto entry = entries_.find(id);
+    if (entry == entries_.end() || entry->second.generation != generation) return;
+    uid = entry->second.snapshot.uid;
+  }
+  const auto tell = [&] {
+    if (options_.on_removed != nullptr) options_.on_removed(Text(id), uid);
+  };
+  tell();
   Notifies notifies;
   std::shared_ptr<Display> removed;
   {
@@ -450,14 +462,17 @@ void Registry::RemoveEntry(std::string_view id, uint64_t generation) {
     entries_.erase(entry);
     for (const auto& watch : watches_) notifies.push_back(watch->OnDetached(Text(id)));
   }
+  tell();
   CallAll(notifies);
 }
 
-absl::StatusOr<std::shared_ptr<Display>> Registry::FindDisplay(std::string_view id) const {
+absl::StatusOr<std::shared_ptr<Display>> Registry::FindDisplay(std::string_view id,
+                                                               std::string* uid) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto entry = entries_.find(id);
   if (entry == entries_.end()) return NotFound(id);
   if (draining_) return Draining();
+  if (uid != nullptr) *uid = entry->second.snapshot.uid;
   if (entry->second.display != nullptr) return entry->second.display;
   return Attaching(id);
 }

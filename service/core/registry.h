@@ -41,6 +41,9 @@ struct RegistryOptions {
   /// Called with each change of each display, by its thread and without locks held; must not block.
   /// May be null. The last call for a display has kDetaching.
   std::function<void(const DisplaySnapshot&)> on_display;
+  /// A display goes from the list, so that what was granted on it must end: called before and
+  /// after, so that nothing granted meanwhile is for the next display of that id. May be null.
+  std::function<void(const std::string& id, const std::string& uid)> on_removed;
 };
 
 struct AttachRequest {
@@ -80,6 +83,8 @@ struct DisplayReading {
 /// A viewer and the display it streams.
 struct JoinedViewer {
   std::shared_ptr<Viewer> viewer;
+  /// The display's.
+  std::string uid;
   std::shared_ptr<Display> display;
 };
 
@@ -183,7 +188,9 @@ class Registry {
   void FinishRequest(const AttachRequest& request, const absl::Status& status);
   void OnChange(uint64_t generation, DisplaySnapshot snapshot);
   void RemoveEntry(std::string_view id, uint64_t generation);
-  absl::StatusOr<std::shared_ptr<Display>> FindDisplay(std::string_view id) const;
+  /// `uid`, if not null, is set to the display's.
+  absl::StatusOr<std::shared_ptr<Display>> FindDisplay(std::string_view id,
+                                                       std::string* uid = nullptr) const;
   void OnWatchClosed();
 
   const RegistryOptions options_;

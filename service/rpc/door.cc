@@ -8,9 +8,9 @@
 #include <openssl/x509v3.h>
 
 #include <algorithm>
-#include <algorithm>
 #include <array>
 #include <cstring>
+#include <ctime>
 #include <mutex>
 #include <utility>
 
@@ -109,14 +109,21 @@ std::vector<std::string> AlternativeNamesOf(const X509& certificate) {
       X509_get_ext_d2i(&certificate, NID_subject_alt_name, nullptr, nullptr)));
   for (int i = 0; names != nullptr && i < sk_GENERAL_NAME_num(names.get()); ++i) {
     std::string name = AlternativeName(*sk_GENERAL_NAME_value(names.get(), i));
-    // A zero byte in a name is a trick on whoever reads it as C text, and names are told in messages
-    // that take no stray bytes.
+    // A zero byte in a name is a trick on whoever reads it as C text, and names are told in
+    // messages that take no stray bytes.
     const bool plain = std::all_of(name.begin(), name.end(), [](char c) {
       return absl::ascii_isprint(static_cast<unsigned char>(c));
     });
     if (!name.empty() && plain) result.push_back(std::move(name));
   }
   return result;
+}
+
+/// 0, long ago, if it can't be read.
+int64_t LastSecondOf(const X509& certificate) {
+  std::tm parts{};
+  if (ASN1_TIME_to_tm(X509_get0_notAfter(&certificate), &parts) != 1) return 0;
+  return timegm(&parts);
 }
 
 std::string FirstProperty(const grpc::AuthContext& context, const char* name) {
@@ -174,6 +181,7 @@ std::optional<CertificateIdentity> ReadCertificate(const std::string& pem) {
   CertificateIdentity identity;
   identity.subject = SubjectOf(*certificate);
   identity.alternative_names = AlternativeNamesOf(*certificate);
+  identity.not_after_s = LastSecondOf(*certificate);
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned size = 0;
   if (X509_digest(certificate.get(), EVP_sha256(), digest.data(), &size) != 1) return std::nullopt;

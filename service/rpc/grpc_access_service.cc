@@ -28,6 +28,7 @@ constexpr int64_t kSessionMaxNs = 30 * 24 * 3600 * kSecondNs;
 constexpr size_t kNoteMaxBytes = 200;
 constexpr size_t kFingerprintDigits = 64;
 constexpr char kCollection[] = "tickets/";
+constexpr char kCreateTicket[] = "AccessService.CreateTicket";
 constexpr int kTicketPageDefault = 100;
 constexpr int kTicketPageMax = 1000;
 
@@ -61,11 +62,6 @@ absl::Status CheckNote(const std::string& note) {
   if (note.size() <= kNoteMaxBytes && clean) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("note is malformed; use at most ", kNoteMaxBytes,
                                                  " bytes without control characters"));
-}
-
-absl::Status NoDisplay(const std::string& id) {
-  return WithReason(absl::NotFoundError(absl::StrCat("no display ", id, " is attached")),
-                    "DISPLAY_NOT_FOUND");
 }
 
 /// All of a ticket's displays are the caller's to manage.
@@ -113,20 +109,16 @@ absl::StatusOr<TicketSpec> GrpcAccessService::ToSpec(const v1::CreateTicketReque
     if (!id.ok()) return id.status();
     if (!ids.insert(*id).second) continue;
     const auto display = registry_.Last(*id);
-    if (!display.has_value()) return NoDisplay(*id);
-    // If its attach failed, the ticket would be left for the next of that name.
+    if (!display.has_value()) {
+      return WithReason(absl::NotFoundError(absl::StrCat("no display ", *id, " is attached")),
+                        "DISPLAY_NOT_FOUND");
+    }
     if (display->state.state == DisplayState::kAttaching) {
-      return WithReason(absl::UnavailableError(
-                            absl::StrCat("display ", *id, " is still being attached: try again")),
-                        "DISPLAY_ATTACHING");
+      return WithReason(
+          absl::UnavailableError(absl::StrCat("display ", *id, " is still being attached")),
+          "DISPLAY_ATTACHING");
     }
-    if (!caller.rights.On(*id).Contains(spec.permissions)) {
-      return WithReason(absl::PermissionDeniedError(absl::StrCat(
-                            "role ", spec.role, " permits ", spec.permissions.ToString(), ", and ",
-                            caller.principal.name, " has only ", caller.rights.On(*id).ToString(),
-                            " on ", name, ": nobody gives more than he has")),
-                        "GRANT_EXCEEDS_OWN");
-    }
+    if (auto status = CheckGrant(caller, *id, spec); !status.ok()) return status;
     spec.displays.push_back({*std::move(id), display->uid});
   }
   auto ttl = ToNs(request.has_start_ttl(), request.start_ttl(), "start_ttl", kStartTtlDefaultNs,
@@ -148,12 +140,29 @@ absl::StatusOr<TicketSpec> GrpcAccessService::ToSpec(const v1::CreateTicketReque
   spec.certificate_sha256 = *std::move(fingerprint);
   spec.note = request.note();
   spec.issuer = caller.principal.name;
-  if (!caller.ticket.has_value()) return spec;
-  spec.ends_ns = caller.ticket->ends_ns;
+  spec.ends_ns = gate_->EndOf(caller);
+  if (caller.ticket.has_value()) {
+    spec.parent_id = caller.ticket->ticket_id;
+    spec.parent_session = caller.ticket->session.value_or(0);
+  }
+  if (!spec.ends_ns.has_value()) return spec;
   // What is told of it is no more than what comes of it.
-  const int64_t left_ns = caller.ticket->ends_ns - wall_.monotonic().NowNs();
+  const int64_t left_ns = *spec.ends_ns - wall_.monotonic().NowNs();
   spec.session_max_ns = std::min(spec.session_max_ns, left_ns);
   return spec;
+}
+
+absl::Status GrpcAccessService::CheckGrant(const Caller& caller, const std::string& display_id,
+                                           const TicketSpec& spec) {
+  const PermissionSet own = caller.rights.On(display_id);
+  if (own.Contains(spec.permissions)) return absl::OkStatus();
+  return gate_->RefuseDisplay(
+      caller, kCreateTicket, display_id,
+      WithReason(absl::PermissionDeniedError(absl::StrCat(
+                     "role ", spec.role, " permits ", spec.permissions.ToString(), ", and ",
+                     caller.principal.name, " has only ", own.ToString(), " on ",
+                     DisplayNameFromId(display_id), ": nobody gives more than he has")),
+                 "GRANT_EXCEEDS_OWN"));
 }
 
 absl::Status GrpcAccessService::Create(const v1::CreateTicketRequest& request, const Caller& caller,
@@ -162,16 +171,17 @@ absl::Status GrpcAccessService::Create(const v1::CreateTicketRequest& request, c
   if (!spec.ok()) return spec.status();
   auto made = gate_->tickets().Create(*spec);
   if (!made.ok()) return made.status();
-  // One that was detached meanwhile may have forgotten its tickets before there was this one.
   for (const TicketDisplay& display : spec->displays) {
     const auto now = registry_.Last(display.id);
     if (now.has_value() && now->uid == display.uid) continue;
+    // Detached meanwhile: nobody is to have a ticket for what is gone.
     gate_->tickets().Revoke(made->info.id);
-    return NoDisplay(display.id);
+    return WithReason(absl::NotFoundError(absl::StrCat("display ", display.id, " was detached")),
+                      "DISPLAY_NOT_FOUND");
   }
   *response.mutable_ticket() = ToProto(made->info);
   response.set_secret(made->secret);
-  Audit(AuditEvent::kTicketCreate, caller, "AccessService.CreateTicket", made->info);
+  Audit(AuditEvent::kTicketCreate, caller, kCreateTicket, made->info);
   return absl::OkStatus();
 }
 
@@ -206,10 +216,9 @@ absl::Status GrpcAccessService::Revoke(const v1::RevokeTicketRequest& request,
         "a ticket's name is tickets/{ticket}, as ListTickets gives it");
   }
   const std::string id = request.name().substr(sizeof(kCollection) - 1);
-  for (const TicketInfo& info : gate_->tickets().List()) {
-    if (info.id != id || !Manages(caller, info)) continue;
-    if (!gate_->tickets().Revoke(id)) break;
-    Audit(AuditEvent::kTicketRevoke, caller, "AccessService.RevokeTicket", info);
+  const auto info = gate_->tickets().Find(id);
+  if (info.has_value() && Manages(caller, *info) && gate_->tickets().Revoke(id)) {
+    Audit(AuditEvent::kTicketRevoke, caller, "AccessService.RevokeTicket", *info);
     return absl::OkStatus();
   }
   return WithReason(absl::NotFoundError("there is no such ticket"), "TICKET_NOT_FOUND");

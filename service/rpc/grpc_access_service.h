@@ -3,6 +3,8 @@
 
 #include <grpcpp/server_builder.h>
 
+#include <string>
+
 #include "planecast/v1/access_service.grpc.pb.h"
 #include "service/core/registry.h"
 #include "service/rpc/grpc_queue.h"
@@ -27,6 +29,9 @@ class GrpcAccessService final : public v1::AccessService::AsyncService {
                     v1::ListTicketsResponse& response);
   absl::Status Revoke(const v1::RevokeTicketRequest& request, const Caller& caller);
   absl::StatusOr<TicketSpec> ToSpec(const v1::CreateTicketRequest& request, const Caller& caller);
+  /// PERMISSION_DENIED if the caller would give more than he has.
+  absl::Status CheckGrant(const Caller& caller, const std::string& display_id,
+                          const TicketSpec& spec);
   v1::Ticket ToProto(const TicketInfo& info) const;
   void Audit(AuditEvent event, const Caller& caller, const char* method, const TicketInfo& info);
 

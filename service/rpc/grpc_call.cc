@@ -76,18 +76,6 @@ absl::Status GrpcCall::AdmitDisplay(std::string_view display_id) {
   return status;
 }
 
-void GrpcCall::AuditEnd() const {
-  if (!admitted_ || !rule_->event.has_value()) return;
-  AuditEntry entry = GrpcGate::EntryFor(caller_, *rule_, *rule_->event);
-  entry.display = audit_display_;
-  entry.success = end_->ok();
-  if (!end_->ok())
-    entry.reason =
-        ReasonOf(*end_).empty() ? absl::StatusCodeToString(end_->code()) : ReasonOf(*end_);
-  entry.duration_ns = queue_.clock().NowNs() - accepted_ns_;
-  queue_.gate().Audit(std::move(entry));
-}
-
 void GrpcCall::Read() {
   if (queue_.stopped()) return;
   ++pending_;
@@ -97,6 +85,10 @@ void GrpcCall::Read() {
 bool GrpcCall::CanWrite() const {
   return admitted_ && !queue_.stopped() && !writing_ && !finishing_ && !cancelled_ &&
          !end_.has_value();
+}
+
+int64_t GrpcCall::BusyFor(int64_t now_ns) const {
+  return writing_ || finishing_ ? now_ns - busy_since_ns_ : 0;
 }
 
 void GrpcCall::NoteWrite() {
@@ -123,7 +115,6 @@ void GrpcCall::FinishIfIdle() {
   if (queue_.stopped() || !end_.has_value() || busy || cancelled_) return;
   // A method that forgot to ask the gate must not look like one that works.
   if (end_->ok() && !admitted_) end_ = absl::InternalError("the call was not checked");
-  AuditEnd();
   finishing_ = true;
   busy_since_ns_ = queue_.clock().NowNs();
   ++pending_;

@@ -65,8 +65,8 @@ class GrpcCall {
   /// right on a display writes nothing and can't end well before one of these said OK.
   absl::Status AdmitRequest(const google::protobuf::Message& request);
   absl::Status AdmitDisplay(std::string_view display_id);
-  /// For the audit line.
-  void SetAuditDisplay(std::string display_id) { audit_display_ = std::move(display_id); }
+  /// The display that it was admitted on, for the audit log; empty without one.
+  const std::string& audit_display() const { return audit_display_; }
   const std::optional<absl::Status>& end() const { return end_; }
 
   // What a kind of call is: each starts the operation with the tag of its name.
@@ -88,6 +88,8 @@ class GrpcCall {
   void Read();
   /// A message may be written now.
   bool CanWrite() const;
+  /// How long the write or finish under way takes already; 0 without one.
+  int64_t BusyFor(int64_t now_ns) const;
   /// To be called right before a write is started.
   void NoteWrite();
 
@@ -109,7 +111,6 @@ class GrpcCall {
   void OnAccepted(bool ok);
   void OnWritten(bool ok);
   void FinishIfIdle();
-  void AuditEnd() const;
 
   GrpcQueue& queue_;
   const uint64_t id_;

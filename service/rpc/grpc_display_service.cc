@@ -39,6 +39,10 @@ void FinishFromWorker(WorkerPool& pool, const ExchangePtr& exchange,
       absl::ResourceExhaustedError("too many calls wait for a device; try again soon"));
 }
 
+bool Manages(const Caller& caller, std::string_view display_id) {
+  return caller.rights.Allows(Permission::kManage, display_id);
+}
+
 absl::Status CheckModeSize(const v1::SetDisplayModeRequest& request) {
   const bool width_ok = request.width_px() >= kModeSizeMinPx &&
                         request.width_px() <= static_cast<int32_t>(kPlaneWidthMaxPx);
@@ -131,7 +135,6 @@ void GrpcDisplayService::AddTo(grpc::ServerBuilder& builder, GrpcQueue& queue) {
   add("DetachDisplay", HandlerThread::kQueue, &Self::RequestDetachDisplay, &Self::Detach);
   add("SetDisplayMode", HandlerThread::kQueue, &Self::RequestSetDisplayMode, &Self::SetMode);
   add("GetSnapshot", HandlerThread::kQueue, &Self::RequestGetSnapshot, &Self::Snapshot);
-  tickets_ = &queue.gate().tickets();
   queue.Add("planecast.v1.DisplayService.WatchDisplays", [this](GrpcQueue& q, uint64_t id) {
     return MakeWatchDisplaysCall(q, id, *this, registry_, wall_);
   });
@@ -159,7 +162,8 @@ void GrpcDisplayService::List(
   });
   if (!page.ok()) return exchange->Finish(page.status());
   for (const DisplaySnapshot& snapshot : page->displays) {
-    *exchange->response().add_displays() = ToProto(snapshot, wall_);
+    *exchange->response().add_displays() =
+        ToProto(snapshot, wall_, Manages(exchange->caller(), snapshot.id));
   }
   exchange->response().set_next_page_token(page->next_page_token);
   exchange->Finish(absl::OkStatus());
@@ -170,7 +174,10 @@ void GrpcDisplayService::Get(
   auto id = DisplayIdFromName(exchange->request().name());
   if (!id.ok()) return exchange->Finish(id.status());
   registry_.Get(*id, [this, exchange](absl::StatusOr<DisplaySnapshot> snapshot) {
-    if (snapshot.ok()) *exchange->response().mutable_display() = ToProto(*snapshot, wall_);
+    if (snapshot.ok()) {
+      *exchange->response().mutable_display() =
+          ToProto(*snapshot, wall_, Manages(exchange->caller(), snapshot->id));
+    }
     exchange->Finish(snapshot.status());
   });
 }
@@ -196,7 +203,7 @@ void GrpcDisplayService::Attach(
       return snapshot.status();
     }
     log_.Info(attach.display_id, "attached");
-    *exchange->response().mutable_display() = ToProto(*snapshot, wall_);
+    *exchange->response().mutable_display() = ToProto(*snapshot, wall_, true);
     return absl::OkStatus();
   });
 }
@@ -222,7 +229,7 @@ void GrpcDisplayService::Update(
   }
   const auto& labels = request.display().labels();
   auto changed = registry_.SetLabels(*id, {labels.begin(), labels.end()}, std::move(expected));
-  if (changed.ok()) *exchange->response().mutable_display() = ToProto(*changed, wall_);
+  if (changed.ok()) *exchange->response().mutable_display() = ToProto(*changed, wall_, true);
   exchange->Finish(changed.status());
 }
 
@@ -231,12 +238,8 @@ void GrpcDisplayService::Detach(
   auto id = DisplayIdFromName(exchange->request().name());
   if (!id.ok()) return exchange->Finish(id.status());
   FinishFromWorker(device_workers_, exchange, [this, id = *std::move(id)] {
-    const auto display = registry_.Last(id);
     auto status = registry_.Detach(id);
-    if (!status.ok()) return status;
-    // The next display with this id is somebody else's.
-    if (display.has_value()) tickets_->ForgetDisplay({id, display->uid});
-    log_.Info(id, "detached");
+    if (status.ok()) log_.Info(id, "detached");
     return status;
   });
 }

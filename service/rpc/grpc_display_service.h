@@ -51,7 +51,6 @@ class GrpcDisplayService final : public v1::DisplayService::AsyncService {
   Registry& registry_;
   const WallClock& wall_;
   const Logger& log_;
-  TicketStore* tickets_ = nullptr;
   std::atomic<int> snapshots_{0};
   /// Last, so that their jobs end before what they use. Compressing takes a core for a while: with
   /// workers of its own it does not keep devices from being attached and detached.

@@ -4,6 +4,7 @@
 #include <google/protobuf/message.h>
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 #include <variant>
 
@@ -27,8 +28,12 @@ constexpr char kTicketMetadata[] = "authorization";
 constexpr char kViewerMetadata[] = "planecast-viewer-id";
 constexpr absl::string_view kScheme = "Bearer ";
 constexpr absl::string_view kOurPackage = "planecast.v1.";
-/// Lines that may wait for the audit log's thread; of more, the caller's own writes.
-constexpr size_t kAuditWaitMax = 1024;
+/// Lines that may wait for the audit log's thread, a few seconds of a hung disk; more are lost, and
+/// counted: no stream waits for a disk.
+constexpr size_t kAuditWaitMax = 4096;
+constexpr int64_t kSecondNs = 1'000'000'000;
+/// A hundred years: certificates of no end are no reason for an overflow.
+constexpr int64_t kLongestS = int64_t{100} * 366 * 24 * 3600;
 
 /// Methods that every caller may use: a load balancer asks for health before it has any right.
 constexpr absl::string_view kOpenService = "grpc.health.v1.Health.";
@@ -121,6 +126,20 @@ absl::Status NoCredentials(const Peer& peer) {
                     "CREDENTIALS_MISSING");
 }
 
+int64_t WallNowSeconds() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::seconds>(now).count();
+}
+
+bool HasExpired(const CertificateIdentity& certificate) {
+  return WallNowSeconds() > certificate.not_after_s;
+}
+
+absl::Status CertificateExpired() {
+  return WithReason(absl::UnauthenticatedError("the client certificate has expired"),
+                    "CREDENTIALS_MISSING");
+}
+
 absl::Status TicketInvalid() {
   return WithReason(absl::UnauthenticatedError(
                         "the ticket is unknown, expired, used or revoked: ask for a new one"),
@@ -197,6 +216,10 @@ absl::StatusOr<Caller> GrpcGate::Identify(const grpc::ServerContext& context,
   int tickets = 0;
   const std::string credentials = FirstMetadata(context, kTicketMetadata, &tickets);
   if (tickets == 0) {
+    // The connection may be older than that.
+    if (caller.peer.certificate.has_value() && HasExpired(*caller.peer.certificate)) {
+      return Refuse(caller, rule, "", CertificateExpired());
+    }
     Identity identity = parts_.policy->Identify(caller.peer);
     caller.principal = std::move(identity.principal);
     caller.rights = std::move(identity.rights);
@@ -240,7 +263,7 @@ absl::Status GrpcGate::TakeTicket(const MethodRule& rule, Caller& caller) {
   return absl::OkStatus();
 }
 
-absl::Status GrpcGate::RefuseTicket(Caller& caller, const MethodRule& rule) {
+absl::Status GrpcGate::RefuseTicket(const Caller& caller, const MethodRule& rule) {
   if (limiter_.Failed(caller.peer.limit_key)) return Refuse(caller, rule, "", TicketInvalid());
   return Refuse(caller, rule, "",
                 WithReason(absl::ResourceExhaustedError(
@@ -278,18 +301,38 @@ absl::StatusOr<SessionHold> GrpcGate::BeginStream(const Caller& caller, const Me
   if (!caller.ticket.has_value()) return SessionHold();
   auto begun = parts_.tickets->BeginStream(caller.secret, resumed_viewer_id, display, caller.peer);
   if (std::holds_alternative<TicketRefusal>(begun)) {
-    Caller holder = caller;
-    return RefuseTicket(holder, rule);
-  }
-  if (resumed_viewer_id.empty()) {
-    AuditEntry entry = EntryFor(caller, rule, AuditEvent::kTicketUse);
-    entry.display = display.id;
-    Audit(std::move(entry));
+    return RefuseTicket(caller, rule);
   }
   return std::get<SessionHold>(std::move(begun));
 }
 
+absl::Status GrpcGate::CheckStart(const Caller& caller, const MethodRule& rule,
+                                  std::string_view resumed_viewer_id) {
+  if (!caller.ticket.has_value() ||
+      parts_.tickets->CanBeginStream(caller.secret, resumed_viewer_id, caller.peer)) {
+    return absl::OkStatus();
+  }
+  return RefuseTicket(caller, rule);
+}
+
+void GrpcGate::TellUse(const Caller& caller, const MethodRule& rule, std::string_view display_id) {
+  AuditEntry entry = EntryFor(caller, rule, AuditEvent::kTicketUse);
+  entry.display = std::string(display_id);
+  Audit(std::move(entry));
+}
+
+std::optional<int64_t> GrpcGate::EndOf(const Caller& caller) const {
+  if (caller.ticket.has_value()) return caller.ticket->ends_ns;
+  if (caller.principal.kind != Principal::Kind::kCertificate) return std::nullopt;
+  const int64_t left_s = caller.peer.certificate->not_after_s - WallNowSeconds();
+  return parts_.clock->NowNs() + std::clamp<int64_t>(left_s, 0, kLongestS) * kSecondNs;
+}
+
 absl::Status GrpcGate::CheckStill(const Caller& caller) {
+  if (caller.principal.kind == Principal::Kind::kCertificate &&
+      HasExpired(*caller.peer.certificate)) {
+    return CertificateExpired();
+  }
   if (!caller.ticket.has_value() || parts_.tickets->StillValid(*caller.ticket)) {
     return absl::OkStatus();
   }
@@ -323,7 +366,24 @@ void GrpcGate::Audit(AuditEntry entry) {
   auto shared = std::make_shared<const AuditEntry>(std::move(entry));
   const bool taken =
       audit_worker_.Submit([audit = parts_.audit, shared] { audit->Write(*shared); });
-  if (!taken) parts_.audit->Write(*shared);
+  if (!taken) parts_.audit->CountLost();
+}
+
+void GrpcGate::AuditOutcome(AuditEntry entry, const absl::Status& status, int64_t start_ns) {
+  entry.success = status.ok();
+  if (!status.ok()) {
+    entry.reason = ReasonOf(status);
+    if (entry.reason.empty()) entry.reason = absl::StatusCodeToString(status.code());
+  }
+  entry.duration_ns = parts_.clock->NowNs() - start_ns;
+  Audit(std::move(entry));
+}
+
+absl::Status GrpcGate::RefuseDisplay(const Caller& caller, std::string_view method,
+                                     std::string_view display_id, absl::Status status) {
+  MethodRule rule;
+  rule.method = std::string(method);
+  return Refuse(caller, rule, display_id, std::move(status));
 }
 
 }  // namespace planecast

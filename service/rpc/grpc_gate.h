@@ -98,17 +98,30 @@ class GrpcGate {
   /// The same for one display.
   absl::Status CheckDisplay(const Caller& caller, const MethodRule& rule, Permission permission,
                             std::string_view display_id);
+  /// Before anything else is said of a stream: whether its ticket could begin one so.
+  absl::Status CheckStart(const Caller& caller, const MethodRule& rule,
+                          std::string_view resumed_viewer_id);
   /// A viewer's stream begins: with a ticket, its session.
   absl::StatusOr<SessionHold> BeginStream(const Caller& caller, const MethodRule& rule,
                                           std::string_view resumed_viewer_id,
                                           const TicketDisplay& display);
-  /// For calls that go on: UNAUTHENTICATED if the ticket has ended.
+  /// A viewer came of it: the audit log hears of the ticket's use.
+  void TellUse(const Caller& caller, const MethodRule& rule, std::string_view display_id);
+  /// For calls that go on: UNAUTHENTICATED if the ticket or the certificate has ended.
   absl::Status CheckStill(const Caller& caller);
 
   /// Writes an entry, on a thread of its own: a file may be slow. Any thread.
   void Audit(AuditEntry entry);
+  /// The same for what a call came to, which began at `start_ns`.
+  void AuditOutcome(AuditEntry entry, const absl::Status& status, int64_t start_ns);
+  /// For what only a handler can see: tells the audit log of a refusal, and passes the status on.
+  absl::Status RefuseDisplay(const Caller& caller, std::string_view method,
+                             std::string_view display_id, absl::Status status);
   /// An entry with what is known of a caller.
   static AuditEntry EntryFor(const Caller& caller, const MethodRule& rule, AuditEvent event);
+
+  /// When what the caller has ends, monotonic; nothing if it does not.
+  std::optional<int64_t> EndOf(const Caller& caller) const;
 
   const AccessPolicy& policy() const { return *parts_.policy; }
   TicketStore& tickets() { return *parts_.tickets; }
@@ -117,7 +130,7 @@ class GrpcGate {
  private:
   absl::StatusOr<Caller> Identify(const grpc::ServerContext& context, const MethodRule& rule);
   absl::Status TakeTicket(const MethodRule& rule, Caller& caller);
-  absl::Status RefuseTicket(Caller& caller, const MethodRule& rule);
+  absl::Status RefuseTicket(const Caller& caller, const MethodRule& rule);
   /// Tells the audit log, and passes the status on.
   absl::Status Refuse(const Caller& caller, const MethodRule& rule, std::string_view display_id,
                       absl::Status status);

@@ -39,6 +39,8 @@ class UnaryExchange {
 
   /// Ends the call; the response counts if the status is OK. Once, by any thread.
   void Finish(const absl::Status& status) {
+    // Here and not at the call's end: what was done counts also when the client has left.
+    if (on_finish_) on_finish_(status);
     {
       const std::lock_guard lock(mutex_);
       status_ = status;
@@ -62,6 +64,8 @@ class UnaryExchange {
   Response response_;
   std::chrono::system_clock::time_point deadline_;
   std::string audit_display_;
+  /// Null if nobody is to hear of it.
+  std::function<void(const absl::Status&)> on_finish_;
   std::mutex mutex_;
   std::optional<absl::Status> status_;
 };
@@ -128,9 +132,10 @@ class UnaryCall final : public GrpcCall {
     exchange_->deadline_ = grpc_context().deadline();
     if (auto status = Admit(); !status.ok()) return End(status);
     exchange_->caller_ = caller();
+    exchange_->audit_display_ = audit_display();
+    if (rule().event.has_value()) AuditWhenFinished();
     if (method_->thread == HandlerThread::kQueue) {
       method_->handler(exchange_);
-      if (!exchange_->audit_display_.empty()) SetAuditDisplay(exchange_->audit_display_);
       // Most have answered by now; the wake-up comes to nothing then.
       OnWake();
       return;
@@ -141,6 +146,16 @@ class UnaryCall final : public GrpcCall {
   }
 
  private:
+  void AuditWhenFinished() {
+    exchange_->on_finish_ =
+        [exchange = exchange_.get(), gate = &gate(), start_ns = accepted_ns(),
+         entry = GrpcGate::EntryFor(caller(), rule(), *rule().event)](const absl::Status& status) {
+          AuditEntry told = entry;
+          told.display = exchange->audit_display_;
+          gate->AuditOutcome(std::move(told), status, start_ns);
+        };
+  }
+
   absl::Status Admit() {
     if (method_->display_of == nullptr) return AdmitRequest(exchange_->request_);
     auto id = method_->display_of(exchange_->request_);

@@ -14,6 +14,11 @@
 namespace planecast {
 namespace {
 
+/// Of a revoked viewer, a write that takes so long is given up.
+constexpr int64_t kGoodbyeWaitMaxNs = 500'000'000;
+/// Has the form of a viewer's id, and is nobody's.
+constexpr std::string_view kNobodysViewerId = "-";
+
 template <class T>
 absl::StatusOr<T> Parse(grpc::ByteBuffer& bytes) {
   T message;
@@ -141,8 +146,19 @@ void ViewerCall::HandleAccepted() {
   HandleOpened();
 }
 
-absl::Status ViewerCall::CheckStart(const std::string& display_id, bool cursor_in_picture) {
+absl::Status ViewerCall::CheckStart(const std::string& display_id, bool cursor_in_picture,
+                                    const std::string& resumed_viewer_id) {
+  // First, so that a used ticket hears the same as an unknown one.
+  if (auto status = gate().CheckStart(caller(), rule(), resumed_viewer_id); !status.ok()) {
+    return status;
+  }
   if (auto status = AdmitDisplay(display_id); !status.ok()) return status;
+  const ViewerCall* before = resumed_viewer_id.empty() ? nullptr : context_.find(resumed_viewer_id);
+  if (before != nullptr && (before->display_id() != display_id ||
+                            before->caller().principal.name != caller().principal.name)) {
+    return absl::InvalidArgumentError(
+        "resumed_viewer_id is another viewer's: use your own, on the same display, or none");
+  }
   if (!cursor_in_picture || caller().rights.Allows(Permission::kControl, display_id)) {
     return absl::OkStatus();
   }
@@ -154,7 +170,10 @@ template <class Request>
 void ViewerCall::Join(const Request& request) {
   auto id = DisplayIdFromName(request.name());
   if (!id.ok()) return End(id.status());
-  if (auto status = CheckStart(*id, request.cursor_in_picture()); !status.ok()) return End(status);
+  if (auto status = CheckStart(*id, request.cursor_in_picture(), request.resumed_viewer_id());
+      !status.ok()) {
+    return End(status);
+  }
   auto limits = ToLimits(request.limits(), {});
   if (!limits.ok()) return End(limits.status());
   ViewerOptions options;
@@ -167,15 +186,22 @@ void ViewerCall::Join(const Request& request) {
                                     {*id, display.has_value() ? display->uid : std::string()});
   if (!session.ok()) return End(session.status());
   auto joined = context_.registry->AddViewer(*id, options);
-  if (!joined.ok()) {
+  absl::Status status = joined.status();
+  if (status.ok() && *session && joined->uid != display->uid) {
+    // Detached and attached meanwhile: what the ticket was for is gone.
+    joined->viewer->Close();
+    status = gate().CheckStart(caller(), rule(), std::string(kNobodysViewerId));
+  }
+  if (!status.ok()) {
     session->Abandon();
-    return End(joined.status());
+    return End(status);
   }
   viewer_ = joined->viewer;
   display_id_ = *std::move(id);
   StartSession(*std::move(session));
   DescribeViewer(*joined);
   context_.on_joined(*this);
+  if (session_ && options.resumed_id.empty()) gate().TellUse(caller(), rule(), display_id_);
   AuditStart(!options.resumed_id.empty());
   viewer_->SetNotify([waker = queue().waker(), call = this->id()] { waker->Wake(call); });
   Pump();
@@ -185,8 +211,9 @@ void ViewerCall::StartSession(SessionHold session) {
   session_ = std::move(session);
   if (!session_) return;
   // The session may end when this is gone, and on any thread.
-  session_.Start(viewer_->id(), [viewer = std::weak_ptr<Viewer>(viewer_),
+  session_.Start(viewer_->id(), [revoked = revoked_, viewer = std::weak_ptr<Viewer>(viewer_),
                                  codec = context_.codec](const std::string& why) {
+    *revoked = true;
     if (const auto alive = viewer.lock()) {
       alive->OfferGoodbye(MakeEvent(Goodbye{Goodbye::Reason::kRevoked, why, -1}, codec));
     }
@@ -286,6 +313,15 @@ void ViewerCall::Tick(int64_t now_ns) {
   if (unstarted() && now_ns - accepted_ns() > kStartWaitMaxNs) {
     End(absl::DeadlineExceededError("no start came; send StreamStart first"));
   }
+  if (viewer_ != nullptr && !viewer_->ending()) {
+    if (auto status = gate().CheckStill(caller()); !status.ok()) {
+      *revoked_ = true;
+      viewer_->OfferGoodbye(MakeEvent(
+          Goodbye{Goodbye::Reason::kRevoked, std::string(status.message()), -1}, context_.codec));
+    }
+  }
+  // Who takes nothing does not keep what his right brought him by not hearing of its end.
+  if (*revoked_ && BusyFor(now_ns) > kGoodbyeWaitMaxNs) grpc_context().TryCancel();
   GrpcCall::Tick(now_ns);
 }
 

@@ -3,6 +3,7 @@
 
 #include <grpcpp/support/byte_buffer.h>
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -40,6 +41,8 @@ struct ViewerCallContext {
   std::function<void(class ViewerCall&)> on_joined;
   /// Tells it that the stream is gone.
   std::function<void(class ViewerCall&)> on_closed;
+  /// The stream of the viewer with this secret id, or null.
+  std::function<class ViewerCall*(const std::string& viewer_id)> find;
   /// Numbers viewers, for their public names.
   std::function<uint64_t()> next_number;
 };
@@ -91,7 +94,8 @@ class ViewerCall : public GrpcCall {
 
  private:
   /// Whether a start with these wishes may go on.
-  absl::Status CheckStart(const std::string& display_id, bool cursor_in_picture);
+  absl::Status CheckStart(const std::string& display_id, bool cursor_in_picture,
+                          const std::string& resumed_viewer_id);
   void StartSession(SessionHold session);
   /// What StreamStarted says to this viewer alone.
   void DescribeViewer(const JoinedViewer& joined);
@@ -104,6 +108,8 @@ class ViewerCall : public GrpcCall {
   bool opened_ = false;
   /// What the Goodbye said, once that is the event being written.
   std::optional<std::string> goodbye_;
+  /// Set by whoever ends the viewer's right, on any thread.
+  const std::shared_ptr<std::atomic<bool>> revoked_ = std::make_shared<std::atomic<bool>>(false);
   std::string display_id_;
   std::shared_ptr<Viewer> viewer_;
   v1::StreamStarted started_;

@@ -62,6 +62,7 @@ GrpcViewerService::GrpcViewerService(Registry& registry, GrpcEventCodec& codec,
   context_.codec = &codec;
   context_.log = &log;
   context_.wall = &wall;
+  context_.find = [this](const std::string& viewer_id) { return FindCall(viewer_id); };
   context_.next_number = [this] { return next_number_++; };
   context_.on_opened = [this](ViewerCall& call) { return OnOpened(call); };
   context_.on_joined = [this](ViewerCall& call) { by_viewer_id_[call.viewer()->id()] = &call; };

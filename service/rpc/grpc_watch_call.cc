@@ -74,7 +74,8 @@ class WatchDisplaysCall final : public GrpcCall {
   v1::WatchDisplaysResponse ToResponse(const WatchEvent& event) const {
     v1::WatchDisplaysResponse response;
     if (const auto* snapshot = std::get_if<DisplaySnapshot>(&event)) {
-      *response.mutable_display() = ToProto(*snapshot, wall_);
+      *response.mutable_display() =
+          ToProto(*snapshot, wall_, caller().rights.Allows(Permission::kManage, snapshot->id));
     } else if (const auto* detached = std::get_if<DisplayDetached>(&event)) {
       response.mutable_detached()->set_name(DisplayNameFromId(detached->id));
     } else {

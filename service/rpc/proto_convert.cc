@@ -327,10 +327,10 @@ v1::CursorPath ToProto(CursorPath path) {
   return v1::CURSOR_PATH_UNSPECIFIED;
 }
 
-v1::Display ToProto(const DisplaySnapshot& snapshot, const WallClock& wall) {
+v1::Display ToProto(const DisplaySnapshot& snapshot, const WallClock& wall, bool with_source) {
   v1::Display display;
   display.set_name(DisplayNameFromId(snapshot.id));
-  *display.mutable_source() = ToProto(snapshot.spec);
+  if (with_source) *display.mutable_source() = ToProto(snapshot.spec);
   display.set_state(ToProto(snapshot.state.state));
   display.set_state_reason(snapshot.state.reason);
   display.set_state_remedy(snapshot.state.remedy);

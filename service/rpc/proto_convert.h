@@ -16,7 +16,8 @@ namespace planecast {
 absl::StatusOr<DisplaySpec> ToSpec(const v1::DisplaySource& source);
 v1::DisplaySource ToProto(const DisplaySpec& spec);
 
-v1::Display ToProto(const DisplaySnapshot& snapshot, const WallClock& wall);
+/// `with_source` says where the pixels come from too, which is for who manages the display.
+v1::Display ToProto(const DisplaySnapshot& snapshot, const WallClock& wall, bool with_source);
 v1::Display::State ToProto(DisplayState state);
 v1::CursorPath ToProto(CursorPath path);
 

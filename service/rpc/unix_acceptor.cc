@@ -47,7 +47,7 @@ void HandOver(grpc::experimental::ExternalConnectionAcceptor& acceptor, const Fd
 }  // namespace
 
 void UnixAcceptor::Add(grpc::ServerBuilder& builder, UnixListener listener) {
-  Listener added{std::move(listener), {}, nullptr};
+  Listener added{std::move(listener), {}, nullptr, {}};
   for (size_t i = 0; i < kUnixUidsMax; ++i) {
     auto stamp = std::make_shared<DoorStamp>(DoorIdentity{added.facts.door, std::nullopt, -1});
     Acceptor acceptor = AddDoor(builder, stamp);
@@ -109,33 +109,52 @@ void UnixAcceptor::Pass(Listener& listener, Fd socket) {
   const auto peer = PeerCredentials(socket);
   if (!peer.ok()) return;
   const auto& known = listener.facts.known_uids;
-  if (known.has_value() && !std::binary_search(known->begin(), known->end(), peer->uid)) {
-    return HandOver(*listener.others, listener.facts.socket, std::move(socket));
-  }
-  Slot* slot = SlotFor(listener, peer->uid);
-  if (slot == nullptr) {
-    log_.Warning("", absl::StrCat("uid ", peer->uid, " was turned away from ", listener.facts.path,
-                                  ": ", kUnixUidsMax, " other users are connected"));
-    return;
-  }
+  const bool stranger =
+      known.has_value() && !std::binary_search(known->begin(), known->end(), peer->uid);
   const Connection connection{socket.get(), InodeOf(socket.get())};
-  slot->connections.push_back(connection);
-  HandOver(*slot->acceptor, listener.facts.socket, std::move(socket));
+  if (stranger && !CountStranger(listener, peer->uid, connection)) return;
+  Slot* slot = SlotFor(listener, peer->uid, stranger ? kUnixUidsKept : 0);
+  if (slot != nullptr) {
+    slot->connections.push_back(connection);
+    return HandOver(*slot->acceptor, listener.facts.socket, std::move(socket));
+  }
+  if (stranger) return HandOver(*listener.others, listener.facts.socket, std::move(socket));
+  log_.Warning("", absl::StrCat("uid ", peer->uid, " was turned away from ", listener.facts.path,
+                                ": ", kUnixUidsMax, " other users are connected"));
 }
 
-UnixAcceptor::Slot* UnixAcceptor::SlotFor(Listener& listener, uint32_t uid) {
-  Slot* free = nullptr;
-  for (Slot& slot : listener.slots) {
-    // gRPC closes a connection's fd only when no call of it is left.
-    std::erase_if(slot.connections,
-                  [](const Connection& one) { return InodeOf(one.fd) != one.inode; });
-    if (slot.uid == uid) return &slot;
-    if (slot.connections.empty() && free == nullptr) free = &slot;
+bool UnixAcceptor::CountStranger(Listener& listener, uint32_t uid, const Connection& connection) {
+  size_t all = 0;
+  for (auto& [stranger, connections] : listener.strangers) {
+    DropClosed(connections);
+    all += connections.size();
   }
-  if (free == nullptr) return nullptr;
+  std::erase_if(listener.strangers, [](const auto& entry) { return entry.second.empty(); });
+  std::vector<Connection>& own = listener.strangers[uid];
+  if (own.size() >= kStrangersConnectionsMax || all >= kAllStrangersConnectionsMax) return false;
+  own.push_back(connection);
+  return true;
+}
+
+UnixAcceptor::Slot* UnixAcceptor::SlotFor(Listener& listener, uint32_t uid, size_t kept) {
+  Slot* free = nullptr;
+  size_t free_slots = 0;
+  for (Slot& slot : listener.slots) {
+    DropClosed(slot.connections);
+    if (slot.uid == uid) return &slot;
+    if (!slot.connections.empty()) continue;
+    ++free_slots;
+    free = &slot;
+  }
+  if (free_slots <= kept) return nullptr;
   free->uid = uid;
   free->stamp->Set({listener.facts.door, uid, -1});
   return free;
+}
+
+void UnixAcceptor::DropClosed(std::vector<Connection>& connections) {
+  // gRPC closes a connection's fd only when no call of it is left.
+  std::erase_if(connections, [](const Connection& one) { return InodeOf(one.fd) != one.inode; });
 }
 
 }  // namespace planecast

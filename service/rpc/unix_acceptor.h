@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,6 +21,13 @@ namespace planecast {
 
 /// Uids that may be connected to a unix socket at a time; others' connections are closed.
 inline constexpr size_t kUnixUidsMax = 16;
+/// Of these, on a socket for everybody, so many are kept for those who are known. Strangers beyond
+/// the rest share one way in.
+inline constexpr size_t kUnixUidsKept = 8;
+/// Connections of a stranger, and of all strangers, on a socket for everybody: nobody without a
+/// right keeps others out by the number of files that a process may have.
+inline constexpr size_t kStrangersConnectionsMax = 32;
+inline constexpr size_t kAllStrangersConnectionsMax = 256;
 
 /// One unix socket with what its callers are.
 struct UnixListener {
@@ -27,8 +35,7 @@ struct UnixListener {
   Door door = Door::kOperatorSocket;
   /// For the log.
   std::string path;
-  /// Uids whose calls are told apart. Nothing: all of them. Those that are not in here share one
-  /// way in without a uid.
+  /// Uids that have a right here, sorted. Nothing: whoever may open the socket has.
   std::optional<std::vector<uint32_t>> known_uids;
 };
 
@@ -70,16 +77,21 @@ class UnixAcceptor {
   struct Listener {
     UnixListener facts;
     std::vector<Slot> slots;
-    /// For uids that are not known; null if all are.
+    /// For strangers when no slot is left for them; null if there are none.
     Acceptor others;
+    /// Theirs, by uid.
+    std::map<uint32_t, std::vector<Connection>> strangers;
   };
 
   void Run();
   /// False if the process has no fds left.
   bool AcceptAll(Listener& listener);
   void Pass(Listener& listener, Fd socket);
-  /// The way in for this uid; null if all are taken.
-  static Slot* SlotFor(Listener& listener, uint32_t uid);
+  static void DropClosed(std::vector<Connection>& connections);
+  /// A stranger's connection; false if there are too many.
+  static bool CountStranger(Listener& listener, uint32_t uid, const Connection& connection);
+  /// The way in for this uid; null if all but `kept` are taken.
+  static Slot* SlotFor(Listener& listener, uint32_t uid, size_t kept);
 
   const Logger& log_;
   std::vector<Listener> listeners_;

@@ -59,7 +59,14 @@ Logger::Logger(LogLevel level, int fd)
     : level_(level), fd_(fd), journal_(std::getenv("JOURNAL_STREAM") != nullptr) {}
 
 void Logger::Log(LogLevel level, std::string_view display, std::string_view message) const {
-  if (level > level_) return;
+  if (level <= level_) Write(level, display, message);
+}
+
+void Logger::Always(std::string_view message) const {
+  Write(LogLevel::kInfo, "", message);
+}
+
+void Logger::Write(LogLevel level, std::string_view display, std::string_view message) const {
   const LevelName& name = kLevels[static_cast<size_t>(level)];
   std::string line;
   if (journal_) {

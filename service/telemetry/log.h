@@ -26,6 +26,9 @@ class Logger {
   /// in either text are escaped: both may come from a guest or a client.
   void Log(LogLevel level, std::string_view display, std::string_view message) const;
 
+  /// A line that no level leaves out.
+  void Always(std::string_view message) const;
+
   void Error(std::string_view display, std::string_view message) const {
     Log(LogLevel::kError, display, message);
   }
@@ -40,6 +43,8 @@ class Logger {
   }
 
  private:
+  void Write(LogLevel level, std::string_view display, std::string_view message) const;
+
   LogLevel level_;
   int fd_;
   bool journal_;

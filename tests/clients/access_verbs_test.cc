@@ -317,7 +317,7 @@ TEST_F(AccessVerbsTest, WhoIsNotLetInLearnsWhatToDo) {
                                               v1::ERROR_REASON_CREDENTIALS_MISSING));
   const CliResult result = Run({"list"});
   EXPECT_EQ(result.exit_code, 1);
-  EXPECT_THAT(result.err, AllOf(HasSubstr("lets nobody in without a ticket or a certificate"),
+  EXPECT_THAT(result.err, AllOf(HasSubstr("lets nobody in without a ticket: get one"),
                                 HasSubstr("'planecast ticket NAME'"), HasSubstr("--ticket-file")));
 }
 

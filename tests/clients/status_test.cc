@@ -78,8 +78,8 @@ TEST(FromGrpcTest, SaysWhatToDoWhereTheCallersRightIsAtFault) {
     return std::string(status.message());
   };
   EXPECT_THAT(explain(v1::ERROR_REASON_CREDENTIALS_MISSING),
-              AllOf(HasSubstr("vmhost:7443 lets nobody in"), HasSubstr("'planecast ticket NAME'"),
-                    HasSubstr("--ticket")));
+              AllOf(HasSubstr("vmhost:7443 lets nobody in without a ticket or a certificate"),
+                    HasSubstr("'planecast ticket NAME'"), HasSubstr("--ticket")));
   EXPECT_THAT(explain(v1::ERROR_REASON_TICKET_INVALID), HasSubstr("get a new one"));
   EXPECT_THAT(explain(v1::ERROR_REASON_TICKET_ON_PLAIN_TEXT), HasSubstr("planecast revoke"));
   EXPECT_THAT(explain(v1::ERROR_REASON_TOO_MANY_TRIES), HasSubstr("later"));

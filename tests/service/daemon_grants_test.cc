@@ -113,6 +113,33 @@ TEST_F(DaemonGrantsTest, WhatATicketsHolderGivesDoesNotOutliveHisSession) {
   EXPECT_THAT(ListedTickets(Operator()), ElementsAre());
 }
 
+TEST_F(DaemonGrantsTest, WhatAHolderGaveEndsWithHisTicketAndWithHim) {
+  StartWith({"a"});
+  for (const bool evict : {false, true}) {
+    auto request = TicketRequest("operator", {"a"});
+    request.set_uses(2);
+    const auto makers_ticket = Ticket(request);
+    const std::string& secret = makers_ticket.secret();
+    ViewerStream makers(Viewer(secret), "a");
+    const As maker = Viewer(secret, makers.started().viewer_id());
+    v1::CreateTicketResponse made;
+    ASSERT_EQ(Told(TryTicket(maker, TicketRequest("viewer", {"a"}), &made)), kOk);
+    ViewerStream given(Viewer(made.secret()), "a");
+    given.started();
+    if (evict) {
+      v1::EndViewerRequest end;
+      end.set_name(makers.started().viewer_name());
+      v1::EndViewerResponse ended;
+      EXPECT_TRUE(Call(Operator(), &v1::ViewerService::Stub::EndViewer, end, &ended).ok());
+    } else {
+      EXPECT_TRUE(Revoke(Operator(), makers_ticket.ticket().name()).ok());
+    }
+    EXPECT_EQ(given.Goodbye().reason(), v1::Goodbye::REASON_REVOKED) << evict;
+    EXPECT_EQ(Told(GetAs(Viewer(made.secret(), given.started().viewer_id()), "a")), kInvalidTicket)
+        << evict;
+  }
+}
+
 TEST_F(DaemonGrantsTest, ADisplayThatIsBeingAttachedHasNoTickets) {
   std::promise<void> come;
   parts_.open_source = [open = parts_.open_source,
