@@ -153,6 +153,7 @@ TEST_F(DaemonAuditTest, WhatFailsIsToldWithItsReason) {
   EXPECT_THAT(stories, ElementsAre(operator_ + " display.attach a",
                                    operator_ + " display.attach vm failed NOT_FOUND",
                                    operator_ + " display.detach none failed DISPLAY_NOT_FOUND",
+                                   // He has no right there, but a name.
                                    operator_ + " refusal  failed CREDENTIALS_MISSING"));
 }
 

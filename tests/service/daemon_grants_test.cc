@@ -2,9 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <future>
 #include <memory>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "google/protobuf/util/time_util.h"
@@ -109,6 +111,50 @@ TEST_F(DaemonGrantsTest, WhatATicketsHolderGivesDoesNotOutliveHisSession) {
   EXPECT_EQ(makers.Goodbye().reason(), v1::Goodbye::REASON_REVOKED);
   EXPECT_EQ(Told(GetAs(Viewer(made.secret()), "a")), kInvalidTicket);
   EXPECT_THAT(ListedTickets(Operator()), ElementsAre());
+}
+
+TEST_F(DaemonGrantsTest, WhatAHolderGaveEndsWithHisTicketAndWithHim) {
+  StartWith({"a"});
+  for (const bool evict : {false, true}) {
+    auto request = TicketRequest("operator", {"a"});
+    request.set_uses(2);
+    const auto makers_ticket = Ticket(request);
+    const std::string& secret = makers_ticket.secret();
+    ViewerStream makers(Viewer(secret), "a");
+    const As maker = Viewer(secret, makers.started().viewer_id());
+    v1::CreateTicketResponse made;
+    ASSERT_EQ(Told(TryTicket(maker, TicketRequest("viewer", {"a"}), &made)), kOk);
+    ViewerStream given(Viewer(made.secret()), "a");
+    given.started();
+    if (evict) {
+      v1::EndViewerRequest end;
+      end.set_name(makers.started().viewer_name());
+      v1::EndViewerResponse ended;
+      EXPECT_TRUE(Call(Operator(), &v1::ViewerService::Stub::EndViewer, end, &ended).ok());
+    } else {
+      EXPECT_TRUE(Revoke(Operator(), makers_ticket.ticket().name()).ok());
+    }
+    EXPECT_EQ(given.Goodbye().reason(), v1::Goodbye::REASON_REVOKED) << evict;
+    EXPECT_EQ(Told(GetAs(Viewer(made.secret(), given.started().viewer_id()), "a")), kInvalidTicket)
+        << evict;
+  }
+}
+
+TEST_F(DaemonGrantsTest, ADisplayThatIsBeingAttachedHasNoTickets) {
+  std::promise<void> come;
+  parts_.open_source = [open = parts_.open_source,
+                        came = come.get_future().share()](const DisplaySpec& spec) {
+    came.wait();
+    return open(spec);
+  };
+  StartWith({});
+  std::thread attach([this] { AttachFake("a"); });
+  Await("a",
+        [](const v1::Display& display) { return display.state() == v1::Display::STATE_ATTACHING; });
+  EXPECT_EQ(Make(Operator(), "viewer", {"a"}), "UNAVAILABLE DISPLAY_ATTACHING");
+  come.set_value();
+  attach.join();
+  EXPECT_EQ(Make(Operator(), "viewer", {"a"}), kOk);
 }
 
 TEST_F(DaemonGrantsTest, MalformedWishesAreRefused) {

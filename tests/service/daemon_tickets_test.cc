@@ -131,6 +131,18 @@ TEST_F(DaemonTicketsTest, ASecondStreamGetsTheVeryAnswerOfAnUnknownTicket) {
   EXPECT_EQ(Told(GetAs(Viewer(secret, first.started().viewer_id()), "a")), kOk);
 }
 
+TEST_F(DaemonTicketsTest, AUsedTicketHearsTheSameWhateverItAsksFor) {
+  const std::string secret = Secret();
+  ViewerStream first(Viewer(secret), "a");
+  first.started();
+  for (const std::string& shown : {secret, kUnknown}) {
+    for (const char* id : {"a", "b", "none"}) {
+      EXPECT_EQ(StreamAs(Viewer(shown), id), kInvalid) << id;
+      EXPECT_EQ(StreamAs(Viewer(shown), id, "another"), kInvalid) << id;
+    }
+  }
+}
+
 TEST_F(DaemonTicketsTest, UsesAreCounted) {
   auto request = TicketRequest("viewer", {"a"});
   request.set_uses(2);
