@@ -184,8 +184,11 @@ class Daemon::Impl {
   absl::Status OpenAuditLog() {
     AuditLog::Options options;
     options.file_path = config_.audit().file_path();
-    options.log_line = [this](const std::string& json) {
-      log_.Always(absl::StrCat("audit: ", json));
+    // Without a file no level of the log may leave a line out.
+    const bool kept = !options.file_path.empty();
+    options.log_line = [this, kept](const std::string& json) {
+      const std::string line = absl::StrCat("audit: ", json);
+      kept ? log_.Info("", line) : log_.Always(line);
     };
     options.wall_ns = [] {
       const auto now = std::chrono::system_clock::now().time_since_epoch();
