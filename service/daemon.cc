@@ -309,6 +309,12 @@ class Daemon::Impl {
         continue;
       }
       log_.Info(display.display_id(), "attached, as configured");
+      AuditEntry entry;
+      entry.event = AuditEvent::kDisplayAttach;
+      entry.principal = "config";
+      entry.display = display.display_id();
+      entry.permission = "MANAGE";
+      audit_->Write(entry);
     }
   }
 

@@ -50,7 +50,7 @@ void Warn(const Context& context, const v1::GetHostInfoResponse& host) {
     context.err() << "planecast: WARNING: open door: " << door << "\n";
   }
   if (host.audit_problem().empty()) return;
-  context.err() << "planecast: WARNING: nobody keeps who did what: " << host.audit_problem()
+  context.err() << "planecast: WARNING: the audit file is not written: " << host.audit_problem()
                 << "\n";
 }
 

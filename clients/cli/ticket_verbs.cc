@@ -84,7 +84,9 @@ absl::StatusOr<std::string> ReadViewerFlags(const Context& context) {
   if (address->is_unix && !args.Has("for")) {
     target = absl::StrCat(target.substr(0, target.rfind('/') + 1), View(kViewersSocket));
   }
-  const std::string ca = args.Get("for-ca", args.Has("for") ? "" : mine.tls.ca_path);
+  std::string ca = args.Get("for-ca", args.Has("for") ? "" : mine.tls.ca_path);
+  // Other machines are reached by TLS alone, and hardly anybody's CA is one of the system's.
+  if (ca.empty() && args.Has("for") && !address->is_unix && !address->is_local) ca = "ca.pem";
   if (address->is_unix && !ca.empty()) {
     return absl::InvalidArgumentError(
         "--for-ca is for addresses with TLS; name the viewers' one with --for");

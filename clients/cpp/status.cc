@@ -107,9 +107,10 @@ std::string ExplainReason(const absl::Status& status, const ServerAddress& addre
                           " does not take the ticket, which is unknown, expired, used up or "
                           "revoked: get a new one with 'planecast ticket NAME' on the host");
     case v1::ERROR_REASON_TICKET_ON_PLAIN_TEXT:
-      return absl::StrCat(server,
-                          " got the ticket in plain text from another machine, so others may have "
-                          "it too: revoke it with 'planecast revoke', and use TLS with a new one");
+      return absl::StrCat(
+          server,
+          " got the ticket in plain text on an address for other machines, so "
+          "others may have it too: revoke it with 'planecast revoke', and use TLS with a new one");
     case v1::ERROR_REASON_TOO_MANY_TRIES:
       return absl::StrCat(server,
                           " refuses this machine for a while, because too many wrong tickets came "

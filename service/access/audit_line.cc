@@ -93,6 +93,7 @@ std::vector<Field> Fields(const AuditEntry& entry, uint64_t suppressed) {
   add("permission", entry.permission, kAuditNameMaxBytes);
   add_number("success", entry.success ? "true" : "false");
   add("reason", entry.reason, kAuditTextMaxBytes);
+  add("detail", entry.detail, kAuditDetailMaxBytes);
   if (entry.duration_ns.has_value()) {
     std::array<char, 32> seconds{};
     std::snprintf(seconds.data(), seconds.size(), "%.3f",

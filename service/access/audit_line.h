@@ -12,8 +12,10 @@
 namespace planecast {
 
 /// Of a string that somebody else chose, at most so many bytes get into a line, as escaped: the
-/// first for who and why, the second for the rest. A whole line stays below what the log cuts.
-inline constexpr size_t kAuditTextMaxBytes = 400;
+/// first for who and why, the second for details, the third for the rest. A whole line stays below
+/// what the log cuts.
+inline constexpr size_t kAuditTextMaxBytes = 320;
+inline constexpr size_t kAuditDetailMaxBytes = 240;
 inline constexpr size_t kAuditNameMaxBytes = 128;
 
 /// E.g. `planecast.stream.start`.

@@ -52,6 +52,8 @@ struct AuditEntry {
   bool success = true;
   /// For a refusal or an end: why.
   std::string reason;
+  /// What was given, or to whom it was done: a ticket's role, the viewer who was sent away.
+  std::string detail;
   std::optional<int64_t> duration_ns;
   std::optional<int64_t> bytes;
 };

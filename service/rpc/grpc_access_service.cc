@@ -258,6 +258,9 @@ void GrpcAccessService::Audit(AuditEvent event, const Caller& caller, const char
     entry.peer = caller.peer.address;
     entry.display = display.id;
     entry.permission = "MANAGE";
+    entry.detail = absl::StrCat("role ", info.spec.role, " (", info.spec.permissions.ToString(),
+                                "), uses ", info.spec.uses);
+    if (!info.spec.note.empty()) absl::StrAppend(&entry.detail, ", note ", info.spec.note);
     entry.method = method;
     gate_->Audit(std::move(entry));
   }

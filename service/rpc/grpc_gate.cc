@@ -239,11 +239,13 @@ absl::StatusOr<Caller> GrpcGate::Identify(const grpc::ServerContext& context,
 
 absl::Status GrpcGate::TakeTicket(const MethodRule& rule, Caller& caller) {
   if (!caller.peer.carries_tickets()) {
-    return Refuse(caller, rule, "",
-                  WithReason(absl::UnauthenticatedError(
-                                 "a ticket came over plain text from another machine, and others "
-                                 "may have read it: use TLS, and revoke this one"),
-                             "TICKET_ON_PLAIN_TEXT"));
+    return Refuse(
+        caller, rule, "",
+        WithReason(
+            absl::UnauthenticatedError(
+                "a ticket came in plain text over an address that other machines reach, and others "
+                "may have read it: use TLS, and revoke this one"),
+            "TICKET_ON_PLAIN_TEXT"));
   }
   auto checked = rule.viewer_stream ? parts_.tickets->CheckStream(caller.secret, caller.peer)
                                     : parts_.tickets->CheckCall(caller.secret, caller.viewer_id,

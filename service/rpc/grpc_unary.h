@@ -34,6 +34,8 @@ class UnaryExchange {
   /// The display that the audit line names, where no field of the request does. By the handler,
   /// before it returns.
   void set_audit_display(std::string id) { audit_display_ = std::move(id); }
+  /// What more the audit line says. By the handler, before it finishes.
+  void set_audit_detail(std::string detail) { audit_detail_ = std::move(detail); }
   /// Of the client; the end of time if it set none.
   std::chrono::system_clock::time_point deadline() const { return deadline_; }
 
@@ -64,6 +66,7 @@ class UnaryExchange {
   Response response_;
   std::chrono::system_clock::time_point deadline_;
   std::string audit_display_;
+  std::string audit_detail_;
   /// Null if nobody is to hear of it.
   std::function<void(const absl::Status&)> on_finish_;
   std::mutex mutex_;
@@ -152,6 +155,7 @@ class UnaryCall final : public GrpcCall {
          entry = GrpcGate::EntryFor(caller(), rule(), *rule().event)](const absl::Status& status) {
           AuditEntry told = entry;
           told.display = exchange->audit_display_;
+          told.detail = exchange->audit_detail_;
           gate->AuditOutcome(std::move(told), status, start_ns);
         };
   }

@@ -69,6 +69,7 @@ class ViewerCall : public GrpcCall {
   Viewer* viewer() { return viewer_.get(); }
   const std::string& display_id() const { return display_id_; }
   uint64_t number() const { return number_; }
+  const std::string& principal() const { return caller().principal.name; }
   int64_t sent_bytes() const { return sent_bytes_; }
   /// `displays/{display}/viewers/{number}`.
   const std::string& name() const { return started_.viewer_name(); }

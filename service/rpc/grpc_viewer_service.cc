@@ -93,8 +93,12 @@ void GrpcViewerService::AddTo(grpc::ServerBuilder& builder, GrpcQueue& queue) {
              exchange->Finish(List(exchange->request(), exchange->response()));
            });
   AddUnary(queue, "planecast.v1.ViewerService.EndViewer", HandlerThread::kQueue, this,
-           &GrpcViewerService::RequestEndViewer,
-           [this](const auto& exchange) { exchange->Finish(EndOne(exchange->request())); });
+           &GrpcViewerService::RequestEndViewer, [this](const auto& exchange) {
+             std::string who;
+             const absl::Status status = EndOne(exchange->request(), &who);
+             exchange->set_audit_detail(std::move(who));
+             exchange->Finish(status);
+           });
 }
 
 void GrpcViewerService::BeginDrain() {
@@ -190,7 +194,8 @@ absl::Status GrpcViewerService::List(const v1::ListViewersRequest& request,
   return absl::OkStatus();
 }
 
-absl::Status GrpcViewerService::EndOne(const v1::EndViewerRequest& request) const {
+absl::Status GrpcViewerService::EndOne(const v1::EndViewerRequest& request,
+                                       std::string* who) const {
   auto number = NumberIn(request.name());
   if (!number.ok()) return number.status();
   if (request.message().size() > kEndMessageMaxBytes) {
@@ -200,6 +205,7 @@ absl::Status GrpcViewerService::EndOne(const v1::EndViewerRequest& request) cons
   for (ViewerCall* call : streams_) {
     const bool meant = call->viewer() != nullptr && call->name() == request.name();
     if (!meant || call->viewer()->closed()) continue;
+    *who = absl::StrCat("viewer ", call->number(), ", ", call->principal());
     call->Evict(request.message().empty() ? "An operator ended this stream." : request.message());
     return absl::OkStatus();
   }

@@ -46,7 +46,8 @@ class GrpcViewerService final : public ViewerServiceBase {
   ViewerCall* FindCall(const std::string& viewer_id) const;
   absl::Status Report(const v1::ReportViewerRequest& request, const Caller& caller) const;
   absl::Status List(const v1::ListViewersRequest& request, v1::ListViewersResponse& response) const;
-  absl::Status EndOne(const v1::EndViewerRequest& request) const;
+  /// `who` is set to whom it was done, for the audit log.
+  absl::Status EndOne(const v1::EndViewerRequest& request, std::string* who) const;
 
   Registry& registry_;
   const WallClock& wall_;

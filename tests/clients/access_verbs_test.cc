@@ -287,7 +287,7 @@ TEST_F(AccessVerbsTest, HostWarnsOfOpenDoorsAndAnAuditFileThatIsNotWritten) {
   EXPECT_THAT(result.out, HasSubstr("\nyou are uid:0\n"));
   EXPECT_THAT(result.err,
               AllOf(HasSubstr("WARNING: open door: 127.0.0.1:7443 makes everybody an operator\n"),
-                    HasSubstr("WARNING: nobody keeps who did what: the disk is full\n")));
+                    HasSubstr("WARNING: the audit file is not written: the disk is full\n")));
   const CliResult json = Run({"host", "-o", "json"});
   EXPECT_EQ(ParseJson(json.out).fields().at("open_doors").list_value().values_size(), 1);
 }

@@ -127,7 +127,6 @@ class TestViewer : public StreamHandler {
   std::mutex mutex_;
   std::condition_variable changed_;
   bool resumed_ = false;
-  bool stopping_ = false;
   uint64_t last_sequence_ = 0;
   std::unique_ptr<AvcodecDecoder> decoder_;
   std::unique_ptr<Stream> stream_;

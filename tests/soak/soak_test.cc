@@ -17,7 +17,7 @@ constexpr int kCycles = 80;
 // gRPC keeps a few wake-up fds for later; a leak would be one a cycle.
 constexpr size_t kFdGrowthMax = 4;
 // Fragmentation and gRPC's own slow growth; a leaked frame of this test is 920 KB a cycle.
-constexpr int64_t kMemoryGrowthMaxBytes = 20'000'000;
+[[maybe_unused]] constexpr int64_t kMemoryGrowthMaxBytes = 20'000'000;
 
 size_t MappingCount() {
   std::ifstream maps("/proc/self/maps");

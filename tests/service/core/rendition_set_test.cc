@@ -64,7 +64,7 @@ class RenditionSetTest : public ::testing::Test {
   std::shared_ptr<WakeSignal> signal_ = std::make_shared<WakeSignal>();
   std::shared_ptr<DisplayMetrics> metrics_ = std::make_shared<DisplayMetrics>();
   const DisplayOptions options_ = Options();
-  const DisplaySpec spec_;
+  const DisplaySpec spec_{};
   std::vector<const Rendition*> told_;
   RenditionSet set_{options_, spec_, *metrics_,
                     [this](Member&, const Rendition& to) { told_.push_back(&to); }};
