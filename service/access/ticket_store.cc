@@ -198,6 +198,10 @@ absl::StatusOr<TicketStore::Made> TicketStore::Create(const TicketSpec& spec) {
   Ended ended;
   const std::lock_guard<std::mutex> lock(mutex_);
   const int64_t now_ns = clock_.NowNs();
+  // His right may have ended since he asked.
+  if (!spec.parent_id.empty() && !GoesOnLocked(spec.parent_id, spec.parent_session, now_ns)) {
+    return absl::UnauthenticatedError("the ticket has ended");
+  }
   if (tickets_.size() >= kTicketsMax) TickLocked(now_ns, ended);
   if (tickets_.size() >= kTicketsMax) {
     return absl::ResourceExhaustedError(
@@ -282,12 +286,16 @@ std::variant<SessionHold, TicketRefusal> TicketStore::BeginStream(
 
 bool TicketStore::StillValid(const TicketCall& call) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  const int64_t now_ns = clock_.NowNs();
-  const auto number = by_id_.find(call.ticket_id);
+  return GoesOnLocked(call.ticket_id, call.session.value_or(0), clock_.NowNs());
+}
+
+bool TicketStore::GoesOnLocked(const std::string& ticket_id, uint64_t session_number,
+                               int64_t now_ns) const {
+  const auto number = by_id_.find(ticket_id);
   if (number == by_id_.end()) return false;
   const Ticket& ticket = *tickets_.at(number->second);
-  if (!call.session.has_value()) return !ticket.IsVoid(now_ns);
-  const auto session = ticket.sessions.find(*call.session);
+  if (session_number == 0) return !ticket.IsVoid(now_ns);
+  const auto session = ticket.sessions.find(session_number);
   return session != ticket.sessions.end() && session->second.GoesOn(now_ns);
 }
 
@@ -357,6 +365,9 @@ void TicketStore::Tick() {
 }
 
 void TicketStore::TickLocked(int64_t now_ns, Ended& ended) {
+  // Nobody gives for longer than he has: what was made in a session that is over goes with it.
+  std::vector<std::string> gone;
+  std::unordered_set<uint64_t> gone_sessions;
   for (auto it = tickets_.begin(); it != tickets_.end();) {
     const auto& [number, ticket] = *it++;
     std::map<uint64_t, Session>& sessions = ticket->sessions;
@@ -366,10 +377,26 @@ void TicketStore::TickLocked(int64_t now_ns, Ended& ended) {
         continue;
       }
       ended.Add(session->second, kTimeIsOver);
+      gone_sessions.insert(session->first);
       by_session_.erase(session->first);
       session = sessions.erase(session);
     }
-    if (ticket->IsVoid(now_ns)) EraseLocked(number, kTimeIsOver, ended);
+    if (!ticket->IsVoid(now_ns)) continue;
+    gone.push_back(ticket->id);
+    EraseLocked(number, kTimeIsOver, ended);
+  }
+  EraseMadeInLocked(gone_sessions, gone, ended);
+  EraseChildrenLocked(std::move(gone), ended);
+}
+
+void TicketStore::EraseMadeInLocked(const std::unordered_set<uint64_t>& sessions,
+                                    std::vector<std::string>& erased, Ended& ended) {
+  if (sessions.empty()) return;
+  for (auto it = tickets_.begin(); it != tickets_.end();) {
+    const auto& [number, ticket] = *it++;
+    if (!sessions.contains(ticket->spec.parent_session)) continue;
+    erased.push_back(ticket->id);
+    EraseLocked(number, kRevoked, ended);
   }
 }
 
@@ -419,12 +446,7 @@ void TicketStore::Release(uint64_t session_number,
   if (!for_good) return;
   // What he gave to others goes with him.
   std::vector<std::string> erased;
-  for (auto it = tickets_.begin(); it != tickets_.end();) {
-    const auto& [child_number, child] = *it++;
-    if (child->spec.parent_session != session_number) continue;
-    erased.push_back(child->id);
-    EraseLocked(child_number, kRevoked, ended);
-  }
+  EraseMadeInLocked({session_number}, erased, ended);
   EraseChildrenLocked(std::move(erased), ended);
 }
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <variant>
 #include <vector>
 
@@ -48,8 +49,8 @@ struct TicketSpec {
   std::string note;
   /// Principal's name.
   std::string issuer;
-  /// The ticket by which its maker came, and his session; 0 for none. When that ticket is revoked
-  /// or its display goes, or the maker is sent away, this one ends too.
+  /// The ticket by which its maker came, and his session; 0 for none. When either ends, for
+  /// whatever reason, this one ends too.
   std::string parent_id = {};
   uint64_t parent_session = 0;
   /// Neither the ticket nor a session of it outlives this moment: nobody gives for longer than he
@@ -194,6 +195,11 @@ class TicketStore : public std::enable_shared_from_this<TicketStore> {
   Ticket* FindLocked(std::string_view secret, const Peer& peer, int64_t now_ns);
   void EraseLocked(uint64_t ticket, std::string_view reason, Ended& ended);
   void TickLocked(int64_t now_ns, Ended& ended);
+  /// Ends the tickets that were made in these sessions, and tells which.
+  void EraseMadeInLocked(const std::unordered_set<uint64_t>& sessions,
+                         std::vector<std::string>& erased, Ended& ended);
+  /// A ticket and this session of it; 0 for the ticket alone.
+  bool GoesOnLocked(const std::string& ticket_id, uint64_t session_number, int64_t now_ns) const;
   /// Ends the tickets that were made by holders of these.
   void EraseChildrenLocked(std::vector<std::string> parents, Ended& ended);
 

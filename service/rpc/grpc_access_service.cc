@@ -49,7 +49,7 @@ absl::StatusOr<std::string> ToFingerprint(const std::string& text) {
   const bool hexadecimal = std::all_of(digits.begin(), digits.end(), [](char c) {
     return absl::ascii_isxdigit(static_cast<unsigned char>(c));
   });
-  if (digits.empty() || (digits.size() == kFingerprintDigits && hexadecimal)) return digits;
+  if (text.empty() || (digits.size() == kFingerprintDigits && hexadecimal)) return digits;
   return absl::InvalidArgumentError(
       "certificate_sha256 is no SHA-256 fingerprint: 64 hexadecimal digits, as 'openssl x509 "
       "-noout -fingerprint -sha256' prints them");

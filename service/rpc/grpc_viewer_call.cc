@@ -270,7 +270,10 @@ void ViewerCall::AuditEndOfStream() {
   } else if (end().has_value()) {
     reason = std::string(end()->message());
   }
-  context_.log->Info(display_id_, absl::StrCat("viewer ", number_, " left: ", reason));
+  // What an operator wrote to the viewer is for the audit log, which knows what not to tell.
+  context_.log->Info(display_id_,
+                     absl::StrCat("viewer ", number_,
+                                  " left: ", goodbye_.has_value() ? "after the goodbye" : reason));
   AuditEntry entry = GrpcGate::EntryFor(caller(), rule(), AuditEvent::kStreamEnd);
   entry.display = display_id_;
   entry.reason = std::move(reason);

@@ -125,7 +125,10 @@ absl::Status GrpcViewerService::OnOpened(ViewerCall& call) {
   if (draining_) return ShuttingDown();
   const auto unstarted = std::count_if(streams_.begin(), streams_.end(),
                                        [](const ViewerCall* one) { return one->unstarted(); });
-  if (unstarted <= kUnstartedStreamsMax) return absl::OkStatus();
+  const auto own = std::count_if(streams_.begin(), streams_.end(), [&](const ViewerCall* one) {
+    return one->unstarted() && one->principal() == call.principal();
+  });
+  if (unstarted <= kUnstartedStreamsMax && own <= kUnstartedStreamsOwnMax) return absl::OkStatus();
   return absl::ResourceExhaustedError("too many streams are open without a start; try again soon");
 }
 

@@ -53,6 +53,8 @@ class WatchDisplaysCall final : public GrpcCall {
  private:
   void Pump() {
     if (!CanWrite() || watch_ == nullptr) return;
+    // The ticket may have ended with a display, and the next one of its name is another's.
+    if (auto status = gate().CheckStill(caller()); !status.ok()) return End(status);
     std::optional<WatchEvent> event = watch_->Take();
     // What the caller may not know of is read over.
     while (event.has_value() && !Visible(*event)) event = watch_->Take();

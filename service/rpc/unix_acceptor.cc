@@ -18,6 +18,9 @@ namespace {
 
 /// Until the next try when the process has no fds left.
 constexpr int kAcceptRetryMs = 100;
+/// Of one listener, before the others have their turn: who comes and goes on one of them all the
+/// time keeps nobody from the others.
+constexpr int kAcceptsPerTurn = 16;
 
 /// 0 if there is no such fd.
 ino_t InodeOf(int fd) {
@@ -86,15 +89,15 @@ void UnixAcceptor::Run() {
     if (fds[0].revents != 0) return;
     bool accepts = true;
     for (size_t i = 0; i < listeners_.size(); ++i) {
-      if (fds[i + 1].revents != 0) accepts = AcceptAll(listeners_[i]) && accepts;
+      if (fds[i + 1].revents != 0) accepts = AcceptSome(listeners_[i]) && accepts;
     }
     // Only the stop signal is waited for meanwhile.
     if (!accepts) poll(fds.data(), 1, kAcceptRetryMs);
   }
 }
 
-bool UnixAcceptor::AcceptAll(Listener& listener) {
-  while (true) {
+bool UnixAcceptor::AcceptSome(Listener& listener) {
+  for (int i = 0; i < kAcceptsPerTurn; ++i) {
     Fd socket(KernelSys(),
               accept4(listener.facts.socket.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (!socket.valid()) {
@@ -103,6 +106,7 @@ bool UnixAcceptor::AcceptAll(Listener& listener) {
     }
     Pass(listener, std::move(socket));
   }
+  return true;
 }
 
 void UnixAcceptor::Pass(Listener& listener, Fd socket) {

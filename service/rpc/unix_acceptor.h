@@ -85,7 +85,7 @@ class UnixAcceptor {
 
   void Run();
   /// False if the process has no fds left.
-  bool AcceptAll(Listener& listener);
+  bool AcceptSome(Listener& listener);
   void Pass(Listener& listener, Fd socket);
   static void DropClosed(std::vector<Connection>& connections);
   /// A stranger's connection; false if there are too many.

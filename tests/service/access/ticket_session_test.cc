@@ -526,5 +526,63 @@ TEST(TicketThreadsTest, RevokedWhileStreamsStartNoneIsForgotten) {
   }
 }
 
+/// A ticket that was made in the session of `viewer_id`.
+TicketSpec MadeBy(TicketStore& store, const std::string& secret, const std::string& viewer_id) {
+  const auto call = std::get<TicketCall>(store.CheckCall(secret, viewer_id, {}, false));
+  TicketSpec spec = DeskTicket();
+  spec.start_ttl_ns = 3600 * kSecond;
+  spec.parent_id = call.ticket_id;
+  spec.parent_session = *call.session;
+  spec.ends_ns = call.ends_ns;
+  return spec;
+}
+
+TEST_F(TicketSessionTest, WhatWasMadeWithATicketEndsWithItHoweverItEnds) {
+  for (const bool revoked : {true, false}) {
+    Make(DeskTicket());
+    std::optional<SessionHold> parent = Stream("parent");
+    const auto child = store_->Create(MadeBy(*store_, secret_, "parent"));
+    ASSERT_TRUE(child.ok());
+    if (revoked) {
+      EXPECT_TRUE(store_->Revoke(id_));
+    } else {
+      // He leaves, and does not come back.
+      parent.reset();
+      clock_.Advance(31 * kSecond);
+      store_->Tick();
+    }
+    EXPECT_FALSE(store_->Find(child->info.id).has_value()) << revoked;
+    EXPECT_FALSE(store_->CanBeginStream(child->secret, "", {})) << revoked;
+  }
+}
+
+TEST_F(TicketSessionTest, NoTicketInBetweenKeepsAGrandchildAlive) {
+  Make(DeskTicket());
+  const std::string first_id = id_;
+  const SessionHold first = Stream("first");
+  const auto child = store_->Create(MadeBy(*store_, secret_, "first"));
+  secret_ = child->secret;
+  std::optional<SessionHold> second = Stream("second");
+  const auto grandchild = store_->Create(MadeBy(*store_, secret_, "second"));
+  ASSERT_TRUE(grandchild.ok());
+  second.reset();
+  clock_.Advance(31 * kSecond);
+  store_->Tick();
+  EXPECT_TRUE(store_->Find(first_id).has_value());
+  EXPECT_FALSE(store_->Find(child->info.id).has_value());
+  EXPECT_FALSE(store_->Find(grandchild->info.id).has_value());
+}
+
+TEST_F(TicketSessionTest, WhoWasSentAwayTakesWhatHeGaveWithHim) {
+  Make(DeskTicket());
+  SessionHold hold = Stream("v1");
+  const auto child = store_->Create(MadeBy(*store_, secret_, "v1"));
+  ASSERT_TRUE(child.ok());
+  const TicketSpec late = MadeBy(*store_, secret_, "v1");
+  hold.EndForGood();
+  EXPECT_FALSE(store_->Find(child->info.id).has_value());
+  EXPECT_FALSE(store_->Create(late).ok()) << "asked for before, and made after";
+}
+
 }  // namespace
 }  // namespace planecast
