@@ -8,7 +8,9 @@
 
 #include <algorithm>
 #include <fstream>
+#include <future>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/service/daemon_access_testing.h"
@@ -155,6 +157,32 @@ TEST_F(DaemonAuditTest, WhatFailsIsToldWithItsReason) {
                                    operator_ + " display.detach none failed DISPLAY_NOT_FOUND",
                                    // He has no right there, but a name.
                                    operator_ + " refusal  failed CREDENTIALS_MISSING"));
+}
+
+TEST_F(DaemonAuditTest, WhatWasDoneIsToldAlsoIfTheClientLeft) {
+  std::promise<void> opens;
+  std::promise<void> opened;
+  parts_.open_source = [&, open = parts_.open_source](const DisplaySpec& spec) {
+    opens.set_value();
+    opened.get_future().wait();
+    return open(spec);
+  };
+  StartWith({});
+  CallContext context;
+  std::thread attach([&] {
+    v1::AttachDisplayResponse response;
+    EXPECT_EQ(displays_->AttachDisplay(&context, FakeRequest("a"), &response).error_code(),
+              grpc::StatusCode::CANCELLED);
+  });
+  opens.get_future().wait();
+  context.TryCancel();
+  attach.join();
+  opened.set_value();
+  Await("a",
+        [](const v1::Display& display) { return display.state() != v1::Display::STATE_ATTACHING; });
+  std::vector<std::string> stories;
+  for (const Line& line : Lines()) stories.push_back(line.Story());
+  EXPECT_THAT(stories, ElementsAre(operator_ + " display.attach a"));
 }
 
 TEST_F(DaemonAuditTest, AnEvictedViewerIsToldOfByBoth) {

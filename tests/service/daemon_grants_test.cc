@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "google/protobuf/util/time_util.h"
+#include "service/rpc/grpc_viewer_service.h"
 #include "tests/service/daemon_access_testing.h"
 
 namespace planecast::testing {
@@ -192,6 +193,8 @@ TEST_F(DaemonGrantsTest, MalformedWishesAreRefused) {
   EXPECT_EQ(told([](Request& r) { r.set_certificate_sha256("ab"); }), kInvalidField);
   EXPECT_EQ(told([](Request& r) { r.set_certificate_sha256(std::string(64, 'g')); }),
             kInvalidField);
+  // Colons are left out of a fingerprint: nothing must be left that means "any certificate".
+  EXPECT_EQ(told([](Request& r) { r.set_certificate_sha256(":::"); }), kInvalidField);
   EXPECT_EQ(told([](Request& r) { r.set_certificate_sha256(std::string(64, 'F')); }), kOk);
   EXPECT_EQ(told([](Request& r) { r.set_note(std::string(200, 'x')); }), kOk);
   EXPECT_EQ(told([](Request& r) { r.set_note(std::string(201, 'x')); }), kInvalidField);
@@ -311,6 +314,23 @@ TEST_F(DaemonGrantsTest, AWatchTellsOnlyWhatTheCallerMayKnowOf) {
   watch->Finish();
 }
 
+TEST_F(DaemonGrantsTest, AWatchByATicketDoesNotSeeTheNextDisplayOfThatName) {
+  StartWith({"a"});
+  const As holder = Viewer(Ticket("viewer", "a").secret());
+  v1::DisplayService::Stub stub(holder.channel);
+  CallContext context;
+  holder.Sign(context);
+  const auto watch = stub.WatchDisplays(&context, v1::WatchDisplaysRequest());
+  v1::WatchDisplaysResponse response;
+  while (watch->Read(&response) && !response.has_bookmark()) {
+  }
+  ASSERT_TRUE(Detach("displays/a").ok());
+  AttachFake("a");
+  const std::string next = Display("a").uid();
+  while (watch->Read(&response)) EXPECT_NE(response.display().uid(), next);
+  EXPECT_EQ(Told(watch->Finish()), kInvalidTicket);
+}
+
 TEST_F(DaemonGrantsTest, ViewersAreListedWithoutTheirSecrets) {
   StartWith({"a", "b"});
   const auto made = Ticket("viewer", "a");
@@ -363,6 +383,18 @@ TEST_F(DaemonGrantsTest, ViewersAreListedWithoutTheirSecrets) {
   request.set_parent("displays/a-none");
   EXPECT_EQ(Told(Call(Manager(), &v1::ViewerService::Stub::ListViewers, request, &response)),
             "NOT_FOUND DISPLAY_NOT_FOUND");
+}
+
+TEST_F(DaemonGrantsTest, StreamsThatDoNotStartKeepNobodyElsesOut) {
+  StartWith({"a"});
+  std::vector<std::unique_ptr<Stream>> unstarted;
+  for (int i = 0; i < kUnstartedStreamsOwnMax; ++i) {
+    unstarted.push_back(std::make_unique<Stream>(*viewers_));
+  }
+  const grpc::Status told = Stream(*viewers_).Finish();
+  EXPECT_EQ(Told(told), "RESOURCE_EXHAUSTED LIMIT_REACHED");
+  ViewerStream others(Manager(), "a");
+  EXPECT_NE(others.started().viewer_id(), "");
 }
 
 TEST_F(DaemonGrantsTest, EndViewerChecksItsRequest) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -225,6 +226,23 @@ TEST_F(GrpcGateTest, WhoHasNoTicketIsNeverOutOfTime) {
                                         "", {"a1", "uid"});
   ASSERT_TRUE(begun.ok());
   EXPECT_FALSE(static_cast<bool>(*begun));
+}
+
+TEST_F(GrpcGateTest, ACertificateIsGoodUntilItsLastSecondOnALivingConnectionToo) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const int64_t now_s = std::chrono::duration_cast<std::chrono::seconds>(now).count();
+  caller_.principal = {Principal::Kind::kCertificate, "certificate:CN=a"};
+  caller_.peer.certificate = CertificateIdentity{"CN=a", {}, "", now_s + 3600};
+  EXPECT_TRUE(gate_->CheckStill(caller_).ok());
+  const int64_t left_ns = *gate_->EndOf(caller_) - MonotonicClock().NowNs();
+  EXPECT_GT(left_ns, 0);
+  EXPECT_LE(left_ns, int64_t{3600} * 1'000'000'000);
+  caller_.peer.certificate->not_after_s = now_s - 1;
+  EXPECT_EQ(gate_->CheckStill(caller_).code(), absl::StatusCode::kUnauthenticated);
+  EXPECT_EQ(ReasonOf(gate_->CheckStill(caller_)), "CREDENTIALS_MISSING");
+  // A ticket's holder is judged by his ticket, whatever he showed beside it.
+  caller_.principal = {Principal::Kind::kTicket, "ticket:1"};
+  EXPECT_TRUE(gate_->CheckStill(caller_).ok());
 }
 
 TEST_F(GrpcGateTest, ATicketThatEndedIsToldLikeAnUnknownOne) {

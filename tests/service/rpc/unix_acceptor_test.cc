@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -36,18 +37,25 @@ std::string NameOf(size_t number) {
   return "uid:" + std::to_string(UidOf(number));
 }
 
-/// A connection to a unix socket by somebody with this uid. The kernel notes who connects, whoever
-/// uses the connection then.
-Fd ConnectAs(uint32_t uid, const std::string& path) {
+/// A connection to a unix socket; one that failed is an error of the test.
+Fd ConnectTo(const std::string& path) {
   Fd fd(KernelSys(), socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::copy(path.begin(), path.end(), address.sun_path);
+  EXPECT_EQ(connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0)
+      << path << ": " << strerror(errno);
+  return fd;
+}
+
+/// A connection by somebody with this uid. The kernel notes who connects, whoever uses the
+/// connection then.
+Fd ConnectAs(uint32_t uid, const std::string& path) {
+  Fd fd;
   std::thread([&] {
     // The system call changes this thread alone; the library's function changes all.
     EXPECT_EQ(syscall(SYS_setresuid, -1, uid, -1), 0);
-    EXPECT_EQ(connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0)
-        << "uid " << uid << ": " << strerror(errno);
+    fd = ConnectTo(path);
   }).join();
   return fd;
 }
@@ -195,6 +203,23 @@ TEST_F(UnixAcceptorTest, TheUnknownTakeNoPlacesFromTheBound) {
   const Client bound(UidOf(100), ViewerSocketPath());
   EXPECT_EQ(bound.Principal(), NameOf(100));
   for (const auto& client : clients) EXPECT_EQ(client->Principal(), kNobody);
+}
+
+TEST_F(UnixAcceptorTest, AStormOnOneSocketKeepsNobodyFromTheOther) {
+  StartForAll();
+  // Who connects faster than anybody can accept: the socket's backlog is never empty.
+  std::atomic<bool> done = false;
+  std::vector<std::thread> storm;
+  for (size_t i = 0; i < 4; ++i) {
+    storm.emplace_back([this, &done] {
+      while (!done) ConnectTo(ViewerSocketPath());
+    });
+  }
+  for (size_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(Client(UidOf(i), SocketPath()).Principal(), NameOf(i));
+  }
+  done = true;
+  for (std::thread& thread : storm) thread.join();
 }
 
 }  // namespace
