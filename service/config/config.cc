@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "service/config/access_check.h"
+#include "service/config/limits_config.h"
 #include "service/config/mistakes.h"
 #include "service/config/source_check.h"
 #include "service/sockets/host_port.h"
@@ -24,7 +25,6 @@ namespace {
 
 using config::v1::ConfiguredDisplay;
 using config::v1::EncoderConfig;
-using config::v1::LimitsConfig;
 using config::v1::Listener;
 using config::v1::ServerConfig;
 using config::v1::TlsConfig;
@@ -42,10 +42,6 @@ constexpr int kQuantizerMin = 10;
 constexpr int kQuantizerMax = 40;
 constexpr int kQuantizerDefault = 23;
 constexpr int kThreadsMax = 16;
-constexpr int kDisplaysMax = 1000;
-constexpr int kDisplaysDefault = 64;
-constexpr int kViewersMax = 10'000;
-constexpr int kViewersDefault = 256;
 
 void AddSocketPath(const Node& node, const char* field, const std::string& path) {
   if (path.empty()) return;
@@ -154,11 +150,7 @@ void Check(const Node& node, const ServerConfig& config) {
   if (!audit_path.empty() && audit_path[0] != '/') {
     node.Child("audit", config.audit()).Add("file_path", "is no absolute path");
   }
-  const LimitsConfig& limits = config.limits();
-  const Node limits_node = node.Child("limits", limits);
-  limits_node.CheckRange("displays_max", limits.displays_max(), 1, kDisplaysMax);
-  limits_node.CheckRange("viewers_per_display_max", limits.viewers_per_display_max(), 1,
-                         kViewersMax);
+  CheckLimits(node.Child("limits", config.limits()), config.limits());
   CheckEncoder(node.Child("encoder", config.encoder()), config.encoder());
   CheckDisplays(node, config);
 }
@@ -192,9 +184,7 @@ void FillDefaults(ServerConfig& config) {
   if (encoder.bitrate_max_bps() == 0) encoder.set_bitrate_max_bps(kBitrateDefaultBps);
   if (encoder.quantizer() == 0) encoder.set_quantizer(kQuantizerDefault);
   if (encoder.threads() == 0) encoder.set_threads(1);
-  LimitsConfig& limits = *config.mutable_limits();
-  if (limits.displays_max() == 0) limits.set_displays_max(kDisplaysDefault);
-  if (limits.viewers_per_display_max() == 0) limits.set_viewers_per_display_max(kViewersDefault);
+  FillLimits(*config.mutable_limits());
 }
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {

@@ -1,0 +1,60 @@
+#include "service/config/limits_config.h"
+
+#include <cstdint>
+
+namespace planecast {
+namespace {
+
+using config::v1::LimitsConfig;
+using config::v1::SharesConfig;
+
+constexpr int kDisplaysMax = 1000;
+constexpr int kDisplaysDefault = 64;
+constexpr int kViewersMax = 10'000;
+constexpr int kViewersDefault = 256;
+constexpr int kConnectionsMax = 100'000;
+constexpr int kConnectionsDefault = 1024;
+
+// A person has a few windows open, a wall of a control room some dozen.
+constexpr int kConnectionsShare = 64;
+constexpr int kViewersShare = 64;
+constexpr int kWatchesShare = 16;
+constexpr int kUnstartedShare = 16;
+constexpr int kSnapshotsShare = 2;
+constexpr int kShareMax = 100'000;
+
+void FillShares(SharesConfig& shares) {
+  if (shares.connections_max() == 0) shares.set_connections_max(kConnectionsShare);
+  if (shares.viewers_max() == 0) shares.set_viewers_max(kViewersShare);
+  if (shares.watches_max() == 0) shares.set_watches_max(kWatchesShare);
+  if (shares.unstarted_streams_max() == 0) shares.set_unstarted_streams_max(kUnstartedShare);
+  if (shares.snapshots_max() == 0) shares.set_snapshots_max(kSnapshotsShare);
+}
+
+void CheckShares(const Node& node, const SharesConfig& shares) {
+  node.CheckRange("connections_max", shares.connections_max(), 1, kShareMax);
+  node.CheckRange("viewers_max", shares.viewers_max(), 1, kShareMax);
+  node.CheckRange("watches_max", shares.watches_max(), 1, kShareMax);
+  node.CheckRange("unstarted_streams_max", shares.unstarted_streams_max(), 1, kShareMax);
+  node.CheckRange("snapshots_max", shares.snapshots_max(), 1, kShareMax);
+}
+
+}  // namespace
+
+void FillLimits(LimitsConfig& limits) {
+  if (limits.displays_max() == 0) limits.set_displays_max(kDisplaysDefault);
+  if (limits.viewers_per_display_max() == 0) limits.set_viewers_per_display_max(kViewersDefault);
+  if (limits.connections_max() == 0) limits.set_connections_max(kConnectionsDefault);
+  FillShares(*limits.mutable_per_address());
+  FillShares(*limits.mutable_per_principal());
+}
+
+void CheckLimits(const Node& node, const LimitsConfig& limits) {
+  node.CheckRange("displays_max", limits.displays_max(), 1, kDisplaysMax);
+  node.CheckRange("viewers_per_display_max", limits.viewers_per_display_max(), 1, kViewersMax);
+  node.CheckRange("connections_max", limits.connections_max(), 1, kConnectionsMax);
+  CheckShares(node.Child("per_address", limits.per_address()), limits.per_address());
+  CheckShares(node.Child("per_principal", limits.per_principal()), limits.per_principal());
+}
+
+}  // namespace planecast
