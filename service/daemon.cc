@@ -23,6 +23,7 @@
 #include "service/access/ticket_store.h"
 #include "service/config/access_config.h"
 #include "service/config/config.h"
+#include "service/config/limits_config.h"
 #include "service/rpc/grpc_access_service.h"
 #include "service/rpc/grpc_display_service.h"
 #include "service/rpc/grpc_event_codec.h"
@@ -122,8 +123,9 @@ class Daemon::Impl {
     socket_lock_ = *std::move(socket_lock);
     if (auto status = ClaimViewerSocket(); !status.ok()) return status;
     if (auto status = OpenAuditLog(); !status.ok()) return status;
-    gate_ = std::make_unique<GrpcGate>(
-        GrpcGate::Parts{policy_, tickets_, audit_.get(), parts_.clock}, MakePeerReader(config_));
+    gate_ = std::make_unique<GrpcGate>(GrpcGate::Parts{policy_, tickets_, audit_.get(),
+                                                       parts_.clock, MakeShares(config_.limits())},
+                                       MakePeerReader(config_));
     queue_ = std::make_unique<GrpcQueue>(*parts_.clock, *gate_);
     if (auto status = StartHandOver(); !status.ok()) return status;
     const EncoderCatalog catalog = EncoderCatalog::Probe({.render_nodes = NamedRenderNodes()});

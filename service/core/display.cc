@@ -90,9 +90,10 @@ absl::StatusOr<std::shared_ptr<Viewer>> Display::AddViewer(std::string viewer_id
     return absl::UnavailableError(absl::StrCat("display ", id(), " takes no new viewers now"));
   }
   std::erase_if(viewers_, [](const std::weak_ptr<Viewer>& weak) { return !StillCounts(weak); });
-  if (viewers_.size() >= static_cast<size_t>(viewers_max_)) {
+  const int room = viewers_max_ + (options.by_operator_socket ? kViewersReserved : 0);
+  if (viewers_.size() >= static_cast<size_t>(room)) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("display ", id(), " has its limit of ", viewers_max_,
+        absl::StrCat("display ", id(), " has its limit of ", room,
                      " viewers: end one, or raise viewers_per_display_max in the config"));
   }
   auto viewer = std::make_shared<Viewer>(std::move(viewer_id), options, signal_, metrics_, clock_);

@@ -17,8 +17,8 @@ namespace {
 
 /// Devices that are opened or closed at a time. Each is a handful of system calls.
 constexpr int kDeviceWorkers = 4;
-/// Calls that may wait for a worker.
-constexpr size_t kJobsMax = 128;
+/// A job belongs to a call, and there are no more of these.
+constexpr size_t kJobsMax = kCallsMax;
 /// Pictures that are compressed at a time.
 constexpr int kSnapshotWorkers = 2;
 /// Longest wait for a snapshot's picture, whatever the client's deadline.
@@ -118,7 +118,7 @@ GrpcDisplayService::GrpcDisplayService(Registry& registry, const WallClock& wall
       wall_(wall),
       log_(log),
       device_workers_(kDeviceWorkers, kJobsMax),
-      snapshot_workers_(kSnapshotWorkers, kSnapshotsMax) {}
+      snapshot_workers_(kSnapshotWorkers, kSnapshotsMax, WorkerPool::Priority::kLow) {}
 
 void GrpcDisplayService::AddTo(grpc::ServerBuilder& builder, GrpcQueue& queue) {
   using Self = GrpcDisplayService;
@@ -138,14 +138,6 @@ void GrpcDisplayService::AddTo(grpc::ServerBuilder& builder, GrpcQueue& queue) {
   queue.Add("planecast.v1.DisplayService.WatchDisplays", [this](GrpcQueue& q, uint64_t id) {
     return MakeWatchDisplaysCall(q, id, *this, registry_, wall_);
   });
-}
-
-std::shared_ptr<const void> GrpcDisplayService::StartSnapshot() {
-  if (snapshots_.fetch_add(1) >= kSnapshotsMax) {
-    --snapshots_;
-    return nullptr;
-  }
-  return {this, [this](const void*) { --snapshots_; }};
 }
 
 int64_t GrpcDisplayService::DeadlineNs(std::chrono::system_clock::time_point deadline) const {
@@ -262,16 +254,14 @@ void GrpcDisplayService::Snapshot(
   if (auto status = CheckSnapshot(exchange->request()); !status.ok()) {
     return exchange->Finish(status);
   }
-  auto counted = StartSnapshot();
-  if (counted == nullptr) {
-    return exchange->Finish(
-        absl::ResourceExhaustedError("too many snapshots are being taken; try again in a moment"));
+  if (auto status = exchange->Hold(Shared::kSnapshots); !status.ok()) {
+    return exchange->Finish(status);
   }
-  const auto compress = [this, exchange, counted](absl::StatusOr<Picture> picture) {
+  const auto compress = [this, exchange](absl::StatusOr<Picture> picture) {
     if (!picture.ok()) return exchange->Finish(NoPicture(picture.status()));
     // Compressing takes longer than the display's thread may be kept from its frames.
     auto shared = std::make_shared<const Picture>(*std::move(picture));
-    FinishFromWorker(snapshot_workers_, exchange, [this, exchange, shared, counted] {
+    FinishFromWorker(snapshot_workers_, exchange, [this, exchange, shared] {
       return FillSnapshot(*shared, exchange->request(), wall_, exchange->response());
     });
   };

@@ -3,7 +3,6 @@
 
 #include <grpcpp/server_builder.h>
 
-#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -17,10 +16,6 @@
 #include "service/telemetry/log.h"
 
 namespace planecast {
-
-/// Snapshots under way at a time, from the wait for the picture to the end of its compression. Each
-/// holds a whole picture.
-inline constexpr int kSnapshotsMax = 8;
 
 /// Translates DisplayService to the registry. No handler blocks: what may block goes to a few
 /// worker threads of its own. Thread-safe.
@@ -44,14 +39,11 @@ class GrpcDisplayService final : public v1::DisplayService::AsyncService {
   void SetMode(const Exchange<v1::SetDisplayModeRequest, v1::SetDisplayModeResponse>& exchange);
   void Snapshot(const Exchange<v1::GetSnapshotRequest, v1::GetSnapshotResponse>& exchange);
 
-  /// Counts as a snapshot under way until the last copy is gone; null if there are too many.
-  std::shared_ptr<const void> StartSnapshot();
   int64_t DeadlineNs(std::chrono::system_clock::time_point deadline) const;
 
   Registry& registry_;
   const WallClock& wall_;
   const Logger& log_;
-  std::atomic<int> snapshots_{0};
   /// Last, so that their jobs end before what they use. Compressing takes a core for a while: with
   /// workers of its own it does not keep devices from being attached and detached.
   WorkerPool device_workers_;

@@ -275,6 +275,9 @@ TEST_F(DaemonDisplaysTest, ASnapshotIsAPngOfThePicture) {
 
 TEST_F(DaemonDisplaysTest, SnapshotsOfAStuckDeviceAreBoundedAndHinderNoAttach) {
   Start();
+  // An operator has no share of them that is less than all.
+  Connect(
+      grpc::CreateChannel(daemon_->addresses().at(0).target, grpc::InsecureChannelCredentials()));
   AttachFake("a");
   std::vector<std::thread> threads;
   std::promise<void> refused;
