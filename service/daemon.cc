@@ -154,7 +154,9 @@ class Daemon::Impl {
     drained_ = true;
     if (server_ != nullptr) DrainServer();
     if (queue_ != nullptr) queue_->Stop();
-    // Devices are closed when this returns, not when the daemon is destroyed.
+    // Devices are closed when this returns, not when the daemon is destroyed. A display whose
+    // device hangs keeps the registry until it is done, and answers late: what waits for it has
+    // nothing of the services, which are gone by then.
     server_.reset();
     viewer_service_.reset();
     access_service_.reset();

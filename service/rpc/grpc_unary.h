@@ -4,7 +4,9 @@
 #include <grpcpp/support/async_unary_call.h>
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -49,9 +51,26 @@ class UnaryExchange {
     if (hold.ok()) own_hold_ = *std::move(hold);
     return hold.status();
   }
+  /// If there is no answer by then, which the queue's thread looks for about once a second, the
+  /// call ends with this. By the handler, on the queue's thread.
+  void AnswerBy(int64_t deadline_ns, absl::Status late) {
+    late_ns_ = deadline_ns;
+    late_ = std::move(late);
+  }
 
-  /// Ends the call; the response counts if the status is OK. Once, by any thread.
+  /// It has an answer: more work on it is for nothing. Any thread.
+  bool answered() {
+    const std::lock_guard lock(mutex_);
+    return finished_;
+  }
+  /// Ends the call; the response counts if the status is OK. By any thread. An answer that comes
+  /// after AnswerBy's is dropped.
   void Finish(const absl::Status& status) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (finished_) return;
+      finished_ = true;
+    }
     // Here and not at the call's end: what was done counts also when the client has left.
     if (on_finish_) on_finish_(status);
     {
@@ -89,9 +108,12 @@ class UnaryExchange {
   ShareHold call_hold_;
   /// What the handler took.
   ShareHold own_hold_;
+  int64_t late_ns_ = std::numeric_limits<int64_t>::max();
+  absl::Status late_;
   /// Null if nobody is to hear of it.
   std::function<void(const absl::Status&)> on_finish_;
   std::mutex mutex_;
+  bool finished_ = false;
   std::optional<absl::Status> status_;
 };
 
@@ -142,6 +164,10 @@ class UnaryCall final : public GrpcCall {
     const bool lingers = status->ok() && exchange_->response_.ByteSizeLong() > kShortAnswerMaxBytes;
     if (!lingers) exchange_->ReleaseHolds();
     End(*status);
+  }
+  void Tick(int64_t now_ns) override {
+    if (accepted() && now_ns >= exchange_->late_ns_) exchange_->Finish(exchange_->late_);
+    GrpcCall::Tick(now_ns);
   }
 
  protected:
