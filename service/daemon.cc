@@ -11,6 +11,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -22,6 +23,7 @@
 #include "service/access/ticket_store.h"
 #include "service/config/access_config.h"
 #include "service/config/config.h"
+#include "service/config/limits_config.h"
 #include "service/rpc/grpc_access_service.h"
 #include "service/rpc/grpc_display_service.h"
 #include "service/rpc/grpc_event_codec.h"
@@ -36,6 +38,7 @@
 #include "service/rpc/wall_clock.h"
 #include "service/sockets/unix_socket.h"
 #include "service/sources/hand_over.h"
+#include "service/sources/host_probe.h"
 #include "service/sources/render_node.h"
 #include "service/sources/retrying_source.h"
 #include "service/sources/source_factory.h"
@@ -120,8 +123,9 @@ class Daemon::Impl {
     socket_lock_ = *std::move(socket_lock);
     if (auto status = ClaimViewerSocket(); !status.ok()) return status;
     if (auto status = OpenAuditLog(); !status.ok()) return status;
-    gate_ = std::make_unique<GrpcGate>(
-        GrpcGate::Parts{policy_, tickets_, audit_.get(), parts_.clock}, MakePeerReader(config_));
+    gate_ = std::make_unique<GrpcGate>(GrpcGate::Parts{policy_, tickets_, audit_.get(),
+                                                       parts_.clock, MakeShares(config_.limits())},
+                                       MakePeerReader(config_));
     queue_ = std::make_unique<GrpcQueue>(*parts_.clock, *gate_);
     if (auto status = StartHandOver(); !status.ok()) return status;
     const EncoderCatalog catalog = EncoderCatalog::Probe({.render_nodes = NamedRenderNodes()});
@@ -129,9 +133,13 @@ class Daemon::Impl {
     for (const RenderNode& node : catalog.render_nodes()) render_nodes_.insert(node.path);
     registry_ = std::make_unique<Registry>(MakeRegistryOptions(catalog));
     if (auto status = StartMetrics(); !status.ok()) return status;
-    host_service_ = std::make_unique<GrpcHostService>(GrpcHostService::Options{
-        config_.limits().displays_max(), config_.limits().viewers_per_display_max(),
-        hand_over_ != nullptr, catalog.encoders(), catalog.render_nodes(), OpenDoors(config_)});
+    host_service_ = std::make_unique<GrpcHostService>(
+        GrpcHostService::Options{config_.limits().displays_max(),
+                                 config_.limits().viewers_per_display_max(),
+                                 {hand_over_ != nullptr, config_.allow_fake_devices()},
+                                 catalog.encoders(),
+                                 catalog.render_nodes(),
+                                 OpenDoors(config_)});
     display_service_ = std::make_unique<GrpcDisplayService>(*registry_, wall_, log_);
     viewer_service_ = std::make_unique<GrpcViewerService>(*registry_, codec_, wall_, log_);
     access_service_ = std::make_unique<GrpcAccessService>(*registry_, wall_);
@@ -146,7 +154,9 @@ class Daemon::Impl {
     drained_ = true;
     if (server_ != nullptr) DrainServer();
     if (queue_ != nullptr) queue_->Stop();
-    // Devices are closed when this returns, not when the daemon is destroyed.
+    // Devices are closed when this returns, not when the daemon is destroyed. A display whose
+    // device hangs keeps the registry until it is done, and answers late: what waits for it has
+    // nothing of the services, which are gone by then.
     server_.reset();
     viewer_service_.reset();
     access_service_.reset();
@@ -286,6 +296,9 @@ class Daemon::Impl {
   }
 
   absl::StatusOr<std::unique_ptr<PlaneSource>> OpenSource(const DisplaySpec& spec) {
+    if (std::holds_alternative<FakeSpec>(spec.device) && !config_.allow_fake_devices()) {
+      return absl::PermissionDeniedError(std::string(kNoFakeDevices));
+    }
     // The daemon is privileged: it opens nothing as a GPU on a client's word alone.
     if (!spec.render_node.empty() && !render_nodes_.contains(spec.render_node)) {
       return absl::NotFoundError(absl::StrCat(
@@ -302,6 +315,8 @@ class Daemon::Impl {
 
   void AttachConfigured() {
     for (const ConfiguredDisplay& display : config_.displays()) {
+      // UpgradeWarnings tells of it.
+      if (display.source().has_fake() && !config_.allow_fake_devices()) continue;
       auto attached = AttachOne(display);
       if (!attached.ok()) {
         log_.Error(display.display_id(),

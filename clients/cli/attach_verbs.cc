@@ -225,7 +225,7 @@ const Verb& AttachVerb() {
                  .flags =
                      {{.name = "fake",
                        .value = "PROFILE[:SCENE]",
-                       .help = "a fake device, for trying out",
+                       .help = "a fake device, if the daemon has --allow-fake",
                        .choices = kFakeProfiles},
                       {.name = "size",
                        .value = "WxH",
@@ -259,7 +259,7 @@ const Verb& AttachVerb() {
                        .value = "KEY=VALUE",
                        .help = "something to remember of it; may be given more than once"}},
                  .examples = {{"planecast attach demo --fake ideal:desktop",
-                               "a fake desktop, no hardware needed"},
+                               "a fake desktop, no hardware needed (planecastd --allow-fake)"},
                               {"planecast attach big --fake ideal:video --size 1920x1080 --rate 30",
                                "another, larger and slower"},
                               {"planecast attach vm1 --vmm-pid $(pidof qemu-system-x86_64)",

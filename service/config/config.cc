@@ -246,6 +246,7 @@ void ApplyFlags(const Flags& flags, ServerConfig& config) {
   if (flags.metrics.has_value()) config.set_metrics_address(*flags.metrics);
   if (flags.encoder.has_value()) config.mutable_encoder()->set_id(*flags.encoder);
   if (flags.render_node.has_value()) config.mutable_encoder()->set_render_node(*flags.render_node);
+  if (flags.allow_fake) config.set_allow_fake_devices(true);
   if (flags.insecure) {
     for (Listener& listener : *config.mutable_listeners()) {
       if (!listener.has_tls()) listener.set_allow_plain_text_off_loopback(true);

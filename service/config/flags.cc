@@ -89,6 +89,8 @@ const ValueFlag* FindValueFlag(std::string_view name) {
 bool ApplySwitch(std::string_view name, Flags& flags) {
   if (name == "--insecure") {
     flags.insecure = true;
+  } else if (name == "--allow-fake") {
+    flags.allow_fake = true;
   } else if (name == "--help" || name == "-h") {
     flags.help = true;
   } else if (name == "--version") {
@@ -149,7 +151,7 @@ std::string FlagsHelp() {
 Usage: planecastd [--config FILE] [--socket PATH] [--socket-group GROUP] [--viewer-socket PATH]
                   [--listen HOST:PORT]... [--anonymous ROLE] [--anonymous-remote ROLE]
                   [--insecure] [--metrics HOST:PORT] [--encoder ID] [--render-node PATH]
-                  [--log-level LEVEL]
+                  [--allow-fake] [--log-level LEVEL]
        planecastd --make-certificate DIR --host NAME... [--client NAME]...
 
   --config FILE       Textproto of planecast.config.v1.ServerConfig. Default: no file, all defaults.
@@ -176,6 +178,7 @@ Usage: planecastd [--config FILE] [--socket PATH] [--socket-group GROUP] [--view
                       Port 0 takes a free one, which is logged. Default: none.
   --encoder ID        auto (default: the GPU if it can, else software), vaapi, x264 or openh264.
   --render-node PATH  The GPU to encode on, for displays whose vGPU's host is not known.
+  --allow-fake        Displays may be fake devices, which take a core each: for demos and tests.
   --log-level LEVEL   error, warning, info (default) or debug.
   --make-certificate DIR  Make files for TLS in DIR, say how to use them, and exit: server.pem and
                       server.key for the hosts, client-NAME.pem and .key for each client, signed by

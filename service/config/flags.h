@@ -30,6 +30,7 @@ struct Flags {
   /// A role for all listeners that have none then, checked with the config.
   std::optional<std::string> anonymous_remote;
   bool insecure = false;
+  bool allow_fake = false;
   LogLevel log_level = LogLevel::kInfo;
   /// A folder: make certificates there instead of serving.
   std::optional<std::string> make_certificate;

@@ -123,7 +123,7 @@ uint64_t Viewer::sequence_offset() const {
 absl::Status Viewer::Acknowledge(uint64_t sequence, const ClientTimes& times) {
   if (!acknowledges_) return absl::OkStatus();
   Notify due;
-  bool ready = false;
+  bool became_ready = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (sequence > last_sent_sequence_) {
@@ -132,6 +132,7 @@ absl::Status Viewer::Acknowledge(uint64_t sequence, const ClientTimes& times) {
     }
     const int64_t now_ns = clock_.NowNs();
     progress_ns_ = now_ns;
+    const bool was_ready = ReadyLocked();
     const size_t owed = unacknowledged_.size();
     while (!unacknowledged_.empty() && unacknowledged_.front().sequence <= sequence) {
       const Sent sent = unacknowledged_.front();
@@ -147,10 +148,11 @@ absl::Status Viewer::Acknowledge(uint64_t sequence, const ClientTimes& times) {
     }
     if (unacknowledged_.size() < owed) acknowledged_ns_ = now_ns;
     due = DueNotifyLocked();
-    ready = ReadyLocked();
+    // One that was ready before has told so: a flood wakes nobody.
+    became_ready = !was_ready && ReadyLocked();
   }
   Call(due);
-  if (ready) display_->WakeIfAwaited();
+  if (became_ready) display_->WakeIfAwaited();
   return absl::OkStatus();
 }
 

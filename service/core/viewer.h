@@ -44,6 +44,9 @@ inline constexpr int64_t kViewerStallNs = 20'000'000'000;
 inline constexpr int64_t kResyncBackoffMinNs = 500'000'000;
 inline constexpr int64_t kResyncBackoffMaxNs = 4'000'000'000;
 
+/// Viewers of a display beyond its limit, for operators' sockets: nobody locks them out.
+inline constexpr int kViewersReserved = 8;
+
 /// Largest frame rate that a viewer can ask for.
 inline constexpr int kViewerFrameRateMaxHz = 240;
 
@@ -68,6 +71,8 @@ struct ViewerOptions {
   LinkEstimator link = {};
   /// It wants the cursor in the picture. All viewers of its display get it there then.
   bool cursor_in_picture = false;
+  /// He comes by the operators' socket: kViewersReserved more than the limit may.
+  bool by_operator_socket = false;
 };
 
 /// What a client says it needed for a unit, from its arrival on, in ns; 0 is unknown. A client's

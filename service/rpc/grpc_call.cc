@@ -1,5 +1,7 @@
 #include "service/rpc/grpc_call.h"
 
+#include <utility>
+
 #include "service/core/reason.h"
 #include "service/rpc/grpc_queue.h"
 #include "service/rpc/status.h"
@@ -48,6 +50,9 @@ void GrpcCall::OnAccepted(bool ok) {
   auto caller = gate().Admit(grpc_context_, *rule_);
   if (!caller.ok()) return End(caller.status());
   caller_ = *std::move(caller);
+  auto hold = gate().TakeShare(caller_, *rule_, shared());
+  if (!hold.ok()) return End(hold.status());
+  hold_ = *std::move(hold);
   admitted_ = rule_->scope != MethodScope::kDisplay;
   HandleAccepted();
 }

@@ -60,6 +60,10 @@ class GrpcCall {
   const Caller& caller() const { return caller_; }
   const MethodRule& rule() const { return *rule_; }
   GrpcGate& gate();
+  /// What a call of this kind takes a place of when it is accepted.
+  virtual Shared shared() const { return Shared::kCalls; }
+  /// That place, until the call's end. For calls that change it for another, or give it away.
+  ShareHold& hold() { return hold_; }
 
   /// Whether the call may go on with this request, or on this display. A call whose method needs a
   /// right on a display writes nothing and can't end well before one of these said OK.
@@ -118,6 +122,7 @@ class GrpcCall {
   std::array<Tag, 5> tags_;
   const MethodRule* rule_ = nullptr;
   Caller caller_;
+  ShareHold hold_;
   /// The gate has said yes to all that the rule needs.
   bool admitted_ = false;
   std::string audit_display_;

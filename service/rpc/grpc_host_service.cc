@@ -2,7 +2,6 @@
 
 #include "service/rpc/grpc_unary.h"
 #include "service/rpc/status.h"
-#include "service/sources/host_probe.h"
 #include "vfio/frame.h"
 
 namespace planecast {
@@ -70,7 +69,7 @@ void GrpcHostService::FillInfo(const Caller& caller, v1::GetHostInfoResponse& re
     for (const std::string& door : options_.open_doors) response.add_open_doors(door);
     if (gate_->audit_log() != nullptr) response.set_audit_problem(gate_->audit_log()->Problem());
   }
-  for (const WayToPlane& way : ProbeWaysToPlane(KernelSys(), options_.hand_over)) {
+  for (const WayToPlane& way : ProbeWaysToPlane(KernelSys(), options_.ways)) {
     v1::PlaneSourceInfo& source = *response.add_plane_sources();
     source.set_id(way.id);
     source.set_available(way.problem.empty());

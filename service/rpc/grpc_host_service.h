@@ -9,6 +9,7 @@
 #include "encoder/encoder.h"
 #include "planecast/v1/host_service.grpc.pb.h"
 #include "service/rpc/grpc_queue.h"
+#include "service/sources/host_probe.h"
 
 namespace planecast {
 
@@ -18,7 +19,7 @@ class GrpcHostService final : public v1::HostService::AsyncService {
   struct Options {
     int displays_max = 0;
     int viewers_per_display_max = 0;
-    bool hand_over = false;
+    WaysAllowed ways;
     /// What the catalog's probe said at start: a probe encodes, so it is not for a request.
     std::vector<EncoderCapability> encoders;
     std::vector<RenderNode> render_nodes;

@@ -3,6 +3,8 @@
 #include <chrono>
 #include <utility>
 
+#include "service/access/shares.h"
+
 namespace planecast {
 namespace {
 
@@ -12,7 +14,8 @@ constexpr int64_t kTickIntervalNs = 1'000'000'000;
 constexpr uint64_t kNoCall = 0;
 /// For lists, descriptors and the like: short, but not as short as a frame's time.
 constexpr int kWorkers = 1;
-constexpr size_t kJobsMax = 256;
+/// A job belongs to a call, and there are no more of these.
+constexpr size_t kJobsMax = kCallsMax;
 
 }  // namespace
 

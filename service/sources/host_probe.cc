@@ -70,13 +70,13 @@ std::string VmmProblem(Sys& sys) {
 
 }  // namespace
 
-std::vector<WayToPlane> ProbeWaysToPlane(Sys& sys, bool hand_over) {
+std::vector<WayToPlane> ProbeWaysToPlane(Sys& sys, const WaysAllowed& allowed) {
   return {
-      {"fake", ""},
+      {"fake", allowed.fakes ? "" : std::string(kNoFakeDevices)},
       {"vfio-group", GroupProblem()},
       {"vfio-cdev", CdevProblem()},
       {"vmm", VmmProblem(sys)},
-      {"handed-over", hand_over ? "" : "the config sets no hand_over_socket_path"},
+      {"handed-over", allowed.hand_over ? "" : "the config sets no hand_over_socket_path"},
   };
 }
 

@@ -32,7 +32,11 @@ absl::Status BenchHost::Listen(EncoderFactory make_encoder) {
                                          "/s\"\n"
                                          "listeners { address: \"127.0.0.1:0\" "
                                          "anonymous_role: \"operator\" }\n"
-                                         "limits { displays_max: 1000 }\n"),
+                                         "limits { displays_max: 1000 per_address { "
+                                         "connections_max: 1000 viewers_max: 1000 "
+                                         "unstarted_streams_max: 1000 snapshots_max: 8 } "
+                                         "per_principal { viewers_max: 1000 } }\n"
+                                         "allow_fake_devices: true\n"),
                             "bench");
   if (!config.ok()) return config.status();
   Daemon::Parts parts;

@@ -78,9 +78,9 @@ class DaemonProcess {
     if (mkdtemp(pattern.data()) == nullptr) return absl::InternalError("no temporary folder");
     folder_ = pattern;
     server_ = absl::StrCat("unix:", folder_, "/s");
-    auto process = ChildProcess::Start(
-        bench, Manners::kEndsOnSignal,
-        {bench.folder() + "/planecastd", "--socket", folder_ + "/s", "--log-level", "error"});
+    auto process = ChildProcess::Start(bench, Manners::kEndsOnSignal,
+                                       {bench.folder() + "/planecastd", "--socket", folder_ + "/s",
+                                        "--allow-fake", "--log-level", "error"});
     if (!process.ok()) return process.status();
     process_ = *std::move(process);
     // gRPC would wait a second before it tries again.

@@ -275,6 +275,9 @@ TEST_F(DaemonDisplaysTest, ASnapshotIsAPngOfThePicture) {
 
 TEST_F(DaemonDisplaysTest, SnapshotsOfAStuckDeviceAreBoundedAndHinderNoAttach) {
   Start();
+  // An operator has no share of them that is less than all.
+  Connect(
+      grpc::CreateChannel(daemon_->addresses().at(0).target, grpc::InsecureChannelCredentials()));
   AttachFake("a");
   std::vector<std::thread> threads;
   std::promise<void> refused;
@@ -299,6 +302,25 @@ TEST_F(DaemonDisplaysTest, SnapshotsOfAStuckDeviceAreBoundedAndHinderNoAttach) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(taken, kSnapshotsMax);
+}
+
+TEST_F(DaemonDisplaysTest, FakesAreForDaemonsThatAllowThem) {
+  const std::string allowed = "allow_fake_devices: true";
+  config_text_.replace(config_text_.find(allowed), allowed.size(), "");
+  Start(" displays { display_id: \"conf\" source { fake { profile: \"mdpy\" } } }");
+  EXPECT_EQ(opened_, 0);
+  EXPECT_EQ(Get("displays/conf").error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_THAT(log_.Text(), HasSubstr("warning displays[0], conf: is a fake device and left out."));
+  const grpc::Status status = Attach(FakeRequest("a"));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_THAT(status.error_message(), HasSubstr("--allow-fake"));
+  EXPECT_EQ(opened_, 0);
+  CallContext context;
+  v1::GetHostInfoResponse info;
+  ASSERT_TRUE(host_->GetHostInfo(&context, {}, &info).ok());
+  EXPECT_EQ(info.plane_sources(0).id(), "fake");
+  EXPECT_FALSE(info.plane_sources(0).available());
+  EXPECT_THAT(info.plane_sources(0).reason(), HasSubstr("allow_fake_devices: true"));
 }
 
 TEST_F(DaemonDisplaysTest, WhatIsConfiguredIsAttachedAtStart) {

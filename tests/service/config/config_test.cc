@@ -273,9 +273,11 @@ TEST(ConfigTest, YesterdaysExampleStartsAndIsToldWhatItGivesNoMore) {
     EXPECT_EQ(config->listeners(0).tls().client_certificate(),
               config::v1::TlsConfig::CLIENT_CERTIFICATE_REQUIRED);
     EXPECT_TRUE(OpenDoors(*config).empty());
-    EXPECT_THAT(UpgradeWarnings(*config),
-                ElementsAre(AllOf(HasSubstr("listeners[1]"), HasSubstr("--anonymous operator")),
-                            AllOf(HasSubstr("listeners[0]"), HasSubstr("bindings {"))));
+    EXPECT_THAT(
+        UpgradeWarnings(*config),
+        ElementsAre(AllOf(HasSubstr("listeners[1]"), HasSubstr("--anonymous operator")),
+                    AllOf(HasSubstr("listeners[0]"), HasSubstr("bindings {")),
+                    AllOf(HasSubstr("displays[0], demo"), HasSubstr("allow_fake_devices: true"))));
   }
 }
 

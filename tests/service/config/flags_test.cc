@@ -22,15 +22,15 @@ TEST(FlagsTest, NothingSaidMeansNothingSet) {
   EXPECT_FALSE(flags->config_path.has_value());
   EXPECT_FALSE(flags->socket_path.has_value());
   EXPECT_TRUE(flags->listen.empty());
-  EXPECT_FALSE(flags->insecure || flags->help || flags->version);
+  EXPECT_FALSE(flags->insecure || flags->allow_fake || flags->help || flags->version);
   EXPECT_EQ(flags->log_level, LogLevel::kInfo);
 }
 
 TEST(FlagsTest, ValuesStandBehindABlankOrAnEqualsSign) {
-  auto flags =
-      Parse({"--config", "c", "--socket=/s", "--listen", "[::1]:1", "--listen=h:2", "--insecure",
-             "--metrics=localhost:0", "--log-level", "debug", "--anonymous", "viewer",
-             "--anonymous-remote=kiosk", "--viewer-socket", "none", "--socket-group=planecast"});
+  auto flags = Parse({"--config", "c", "--socket=/s", "--listen", "[::1]:1", "--listen=h:2",
+                      "--insecure", "--metrics=localhost:0", "--log-level", "debug", "--anonymous",
+                      "viewer", "--anonymous-remote=kiosk", "--viewer-socket", "none",
+                      "--socket-group=planecast", "--allow-fake"});
   ASSERT_TRUE(flags.ok()) << flags.status();
   EXPECT_EQ(flags->config_path, "c");
   EXPECT_EQ(flags->socket_path, "/s");
@@ -41,6 +41,7 @@ TEST(FlagsTest, ValuesStandBehindABlankOrAnEqualsSign) {
   EXPECT_EQ(flags->viewer_socket, "none");
   EXPECT_EQ(flags->socket_group, "planecast");
   EXPECT_TRUE(flags->insecure);
+  EXPECT_TRUE(flags->allow_fake);
   EXPECT_EQ(flags->log_level, LogLevel::kDebug);
 }
 
@@ -84,9 +85,9 @@ TEST(FlagsTest, WrongUsageIsNamed) {
 
 TEST(FlagsTest, HelpNamesEveryFlag) {
   for (const char* flag :
-       {"--config", "--socket", "--listen", "--metrics", "--insecure", "--log-level", "--help",
-        "--version", "--viewer-socket", "--socket-group", "--anonymous ", "--anonymous-remote",
-        "--encoder", "--render-node"}) {
+       {"--config", "--socket", "--listen", "--metrics", "--insecure", "--allow-fake",
+        "--log-level", "--help", "--version", "--viewer-socket", "--socket-group", "--anonymous ",
+        "--anonymous-remote", "--encoder", "--render-node"}) {
     EXPECT_THAT(FlagsHelp(), HasSubstr(flag));
   }
   EXPECT_TRUE(Parse({"-h"})->help);
