@@ -36,6 +36,7 @@
 #include "service/rpc/grpc_viewer_service.h"
 #include "service/rpc/proto_convert.h"
 #include "service/rpc/wall_clock.h"
+#include "service/sockets/file_limit.h"
 #include "service/sockets/unix_socket.h"
 #include "service/sources/hand_over.h"
 #include "service/sources/host_probe.h"
@@ -44,6 +45,7 @@
 #include "service/sources/source_factory.h"
 #include "service/telemetry/metrics_server.h"
 #include "service/telemetry/state_log.h"
+#include "vfio/fd_budget.h"
 
 namespace planecast {
 namespace {
@@ -108,6 +110,8 @@ class Daemon::Impl {
       : config_(config),
         log_(log),
         parts_(std::move(parts)),
+        process_fds_(FileLimit()),
+        fds_(parts_.fds != nullptr ? *parts_.fds : process_fds_),
         wall_(*parts_.clock),
         codec_(wall_),
         states_(log, *parts_.clock),
@@ -139,7 +143,8 @@ class Daemon::Impl {
                                  {hand_over_ != nullptr, config_.allow_fake_devices()},
                                  catalog.encoders(),
                                  catalog.render_nodes(),
-                                 OpenDoors(config_)});
+                                 OpenDoors(config_),
+                                 [this] { return fds_.Shortages(CountOpenFiles()); }});
     display_service_ = std::make_unique<GrpcDisplayService>(*registry_, wall_, log_);
     viewer_service_ = std::make_unique<GrpcViewerService>(*registry_, codec_, wall_, log_);
     access_service_ = std::make_unique<GrpcAccessService>(*registry_, wall_);
@@ -230,13 +235,18 @@ class Daemon::Impl {
   absl::Status StartMetrics() {
     if (config_.metrics_address().empty()) return absl::OkStatus();
     auto server = MetricsServer::Start(config_.metrics_address(), *registry_, [this] {
-      return AuditReading{audit_->lost(), audit_->suppressed()};
+      return DaemonReading{{audit_->lost(), audit_->suppressed()}, ReadFds()};
     });
     if (!server.ok()) return server.status();
     metrics_ = *std::move(server);
     metrics_address_ = metrics_->address();
     log_.Info("", absl::StrCat("metrics on http://", metrics_address_, "/metrics"));
     return absl::OkStatus();
+  }
+
+  FdReading ReadFds() const {
+    const FdBudget::Reading budget = fds_.Read();
+    return {CountOpenFiles(), budget.limit, budget.claimed, budget.displays_max};
   }
 
   /// Those that the config names, each once.
@@ -290,7 +300,7 @@ class Daemon::Impl {
       options.display.make_encoder = MakeEncoderFactory(wish.id(), catalog, *parts_.clock);
     }
     if (parts_.open_source == nullptr) {
-      parts_.open_source = MakeSourceFactory(KernelSys(), *parts_.clock, hand_over_.get());
+      parts_.open_source = MakeSourceFactory(KernelSys(), *parts_.clock, hand_over_.get(), &fds_);
     }
     return options;
   }
@@ -401,6 +411,9 @@ class Daemon::Impl {
   ServerConfig config_;
   const Logger& log_;
   Parts parts_;
+  /// Outlive all displays.
+  FdBudget process_fds_;
+  FdBudget& fds_;
   const WallClock wall_;
   GrpcEventCodec codec_;
   StateLog states_;

@@ -11,6 +11,7 @@
 #include "service/rpc/listen.h"
 #include "service/telemetry/log.h"
 #include "vfio/clock.h"
+#include "vfio/fd_budget.h"
 
 namespace planecast {
 
@@ -25,6 +26,8 @@ class Daemon {
     SourceFactory open_source;
     /// Makes encoders; null means as the config says.
     EncoderFactory make_encoder;
+    /// Shares file descriptors among displays. Must outlive the daemon; null means RLIMIT_NOFILE's.
+    FdBudget* fds = nullptr;
   };
 
   /// Binds every address, attaches what is configured and serves. `config` must come from

@@ -13,6 +13,7 @@
 #include "service/config/config.h"
 #include "service/config/flags.h"
 #include "service/daemon.h"
+#include "service/sockets/file_limit.h"
 #include "service/telemetry/log.h"
 
 namespace {
@@ -94,6 +95,9 @@ int main(int argc, char** argv) {
   if (!config.ok()) return Fail(kExitFailed, config.status());
   const sigset_t signals = BlockEndSignals();
   const planecast::Logger log(flags->log_level);
+  if (const auto raised = planecast::RaiseFileLimit(); !raised.ok()) {
+    log.Warning("", std::string(raised.message()));
+  }
   gpr_set_log_function(&NoLogOfGrpc);
   auto daemon = planecast::Daemon::Start(*config, log);
   if (!daemon.ok()) return Fail(kExitFailed, daemon.status());

@@ -13,8 +13,6 @@ namespace {
 
 // Info structs with capabilities are some dozens of bytes; more is nonsense.
 constexpr uint32_t kInfoMaxBytes = 4096;
-// Buffers that the v1 dialect keeps open. Guests flip among two or three.
-constexpr size_t kV1BuffersMax = 32;
 // Undefined flag bits for VFIO_DEVICE_FEATURE, so that it refuses what was meant as a flip eventfd.
 constexpr uint32_t kFeatureFlagsUndefined = 0xfff80000;
 

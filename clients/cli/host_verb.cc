@@ -49,6 +49,9 @@ void Warn(const Context& context, const v1::GetHostInfoResponse& host) {
   for (const std::string& door : host.open_doors()) {
     context.err() << "planecast: WARNING: open door: " << door << "\n";
   }
+  for (const std::string& shortage : host.shortages()) {
+    context.err() << "planecast: WARNING: short: " << shortage << "\n";
+  }
   if (host.audit_problem().empty()) return;
   context.err() << "planecast: WARNING: the audit file is not written: " << host.audit_problem()
                 << "\n";
@@ -100,7 +103,9 @@ const Verb& HostVerb() {
   static const Verb verb = {
       .syntax = {.name = "host",
                  .summary = "Show the server's version, plane sources, encoders, GPUs and limits",
-                 .details = "Warns of ways in that need no credentials, if you manage the host.",
+                 .details =
+                     "Warns of ways in that need no credentials, and of what is short, if you "
+                     "manage the host.",
                  .examples = {{"planecast host", "what can this machine do?"},
                               {"planecast host -o json --server vmhost:7443 --tls-ca ca.pem",
                                "the same of a remote server, for a program"}}},

@@ -58,6 +58,11 @@ StateReport StateOfPlaneProblem(const absl::Status& problem) {
                     MessageOf(problem, "The device describes its plane with impossible numbers."),
                     "Check that the configured ABI dialect is the one that the device's driver "
                     "speaks.");
+    case absl::StatusCode::kResourceExhausted:
+      return Report(DisplayState::kDeviceError,
+                    MessageOf(problem, "The daemon has no file descriptor left for the plane."),
+                    "Raise LimitNOFILE of the daemon's unit, or detach other displays; the daemon "
+                    "tries again by itself.");
     default:
       return Report(DisplayState::kDeviceError,
                     MessageOf(problem, "The device answers queries with errors."),

@@ -1,5 +1,8 @@
 #include "service/rpc/grpc_host_service.h"
 
+#include <string>
+#include <utility>
+
 #include "service/rpc/grpc_unary.h"
 #include "service/rpc/status.h"
 #include "vfio/frame.h"
@@ -67,6 +70,11 @@ void GrpcHostService::FillInfo(const Caller& caller, v1::GetHostInfoResponse& re
   response.set_principal(caller.principal.name);
   if (caller.rights.AllowsEverywhere(Permission::kManage)) {
     for (const std::string& door : options_.open_doors) response.add_open_doors(door);
+    if (options_.read_shortages != nullptr) {
+      for (std::string& shortage : options_.read_shortages()) {
+        response.add_shortages(std::move(shortage));
+      }
+    }
     if (gate_->audit_log() != nullptr) response.set_audit_problem(gate_->audit_log()->Problem());
   }
   for (const WayToPlane& way : ProbeWaysToPlane(KernelSys(), options_.ways)) {

@@ -3,6 +3,7 @@
 
 #include <grpcpp/server_builder.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,8 @@ class GrpcHostService final : public v1::HostService::AsyncService {
     std::vector<RenderNode> render_nodes;
     /// Ways in that need no credentials, one sentence each.
     std::vector<std::string> open_doors;
+    /// What is short now, one sentence each. Called by a worker at each request; may be null.
+    std::function<std::vector<std::string>()> read_shortages = nullptr;
   };
   explicit GrpcHostService(Options options) : options_(std::move(options)) {}
 

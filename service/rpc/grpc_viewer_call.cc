@@ -178,12 +178,15 @@ void ViewerCall::Join(const Request& request) {
   }
   auto limits = ToLimits(request.limits(), {});
   if (!limits.ok()) return End(limits.status());
+  auto cursor = ToCursorAbilities(request.capabilities());
+  if (!cursor.ok()) return End(cursor.status());
   ViewerOptions options;
   options.limits = *limits;
   options.by_operator_socket = caller().peer.door == Door::kOperatorSocket;
   options.acknowledges = request.acknowledges();
   options.resumed_id = request.resumed_viewer_id();
   options.cursor_in_picture = request.cursor_in_picture();
+  options.cursor = *cursor;
   const auto display = context_.registry->Last(*id);
   auto session = gate().BeginStream(caller(), rule(), options.resumed_id,
                                     {*id, display.has_value() ? display->uid : std::string()});

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -77,6 +78,7 @@ class Program {
     pid_ = -1;
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
+  pid_t pid() const { return pid_; }
   /// What one of its fds is.
   std::string FdTarget(int fd) const {
     std::error_code error;
@@ -151,6 +153,20 @@ TEST(MainTest, ASignalDrainsAndExitsWithZero) {
     EXPECT_EQ(program.Wait(), 0);
     EXPECT_THAT(program.printed(), HasSubstr("stopped"));
   }
+}
+
+TEST(MainTest, TheLimitOfFileDescriptorsIsRaised) {
+  rlimit before = {};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit lowered = {200, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &lowered), 0);
+  const TempDir dir;
+  Program program({"--socket", dir.path() + "/s.sock", "--listen", "127.0.0.1:0"});
+  EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  ASSERT_TRUE(program.AwaitText("listening on 127.0.0.1:")) << program.printed();
+  rlimit raised = {};
+  ASSERT_EQ(prlimit(program.pid(), RLIMIT_NOFILE, nullptr, &raised), 0);
+  EXPECT_EQ(raised.rlim_cur, before.rlim_max);
 }
 
 TEST(MainTest, ABrokenPipeDoesNotEndIt) {
