@@ -44,7 +44,9 @@ class LowerFileLimit {
 class DaemonFdsTest : public DaemonTest {
  protected:
   DaemonFdsTest() {
-    config_text_ += " allow_fake_devices: true ";
+    // All come from one address here.
+    config_text_ +=
+        " limits { per_address { viewers_max: 1000 } per_principal { viewers_max: 1000 } } ";
     parts_.fds = &budget_;
   }
   ~DaemonFdsTest() override { daemon_.reset(); }
