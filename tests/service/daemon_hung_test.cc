@@ -121,7 +121,7 @@ TEST_F(DaemonHungTest, AnswersThatComeAfterTheServicesAreGoneTouchNothingOfThem)
   std::thread drain([this] { daemon_->Drain(); });
   for (auto* call : {&get, &snapshot, &mode, &detach}) EXPECT_FALSE(call->get().ok());
   // The metrics go after the services and before the displays.
-  while (!HttpGet(metrics, "/metrics").empty()) {
+  while (Listens(metrics)) {
   }
   Release();
   drain.join();

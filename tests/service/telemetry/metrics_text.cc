@@ -193,15 +193,30 @@ absl::StatusOr<Samples> ReadMetrics(const std::string& page) {
   return std::move(reader.samples);
 }
 
-std::string HttpGet(const std::string& address, const std::string& path) {
+namespace {
+
+/// Invalid if nobody listens there.
+Fd ConnectTo(const std::string& address) {
   const auto parsed = ParseHostPort(address);
-  if (!parsed.ok()) return "";
+  if (!parsed.ok()) return {};
   sockaddr_in peer = {};
   peer.sin_family = AF_INET;
   peer.sin_port = htons(static_cast<uint16_t>(parsed->port));
   inet_pton(AF_INET, parsed->host.c_str(), &peer.sin_addr);
-  const Fd fd(KernelSys(), socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&peer), sizeof(peer)) != 0) return "";
+  Fd fd(KernelSys(), socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&peer), sizeof(peer)) != 0) fd.Reset();
+  return fd;
+}
+
+}  // namespace
+
+bool Listens(const std::string& address) {
+  return ConnectTo(address).valid();
+}
+
+std::string HttpGet(const std::string& address, const std::string& path) {
+  const Fd fd = ConnectTo(address);
+  if (!fd.valid()) return "";
   const std::string request =
       absl::StrCat("GET ", path, " HTTP/1.1\r\nHost: ", address, "\r\nConnection: close\r\n\r\n");
   if (send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) < 0) return "";

@@ -17,6 +17,9 @@ using Samples = std::map<std::string, double>;
 /// family's count, or that has no sum.
 absl::StatusOr<Samples> ReadMetrics(const std::string& page);
 
+/// Whether somebody takes connections there. HttpGet may wait for ever for a server that ends.
+bool Listens(const std::string& address);
+
 /// Downloads http://ADDRESS/PATH, an IPv4 address; the status line, the headers and the body as
 /// they came. Empty if nobody listens.
 std::string HttpGet(const std::string& address, const std::string& path);
