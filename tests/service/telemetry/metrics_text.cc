@@ -195,28 +195,31 @@ absl::StatusOr<Samples> ReadMetrics(const std::string& page) {
 
 namespace {
 
-/// Invalid if nobody listens there.
-Fd ConnectTo(const std::string& address) {
-  const auto parsed = ParseHostPort(address);
-  if (!parsed.ok()) return {};
+/// INADDR_ANY and port 0 for what is no address.
+sockaddr_in PeerOf(const std::string& address) {
   sockaddr_in peer = {};
   peer.sin_family = AF_INET;
+  const auto parsed = ParseHostPort(address);
+  if (!parsed.ok()) return peer;
   peer.sin_port = htons(static_cast<uint16_t>(parsed->port));
   inet_pton(AF_INET, parsed->host.c_str(), &peer.sin_addr);
-  Fd fd(KernelSys(), socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (connect(fd.get(), reinterpret_cast<sockaddr*>(&peer), sizeof(peer)) != 0) fd.Reset();
-  return fd;
+  return peer;
 }
 
 }  // namespace
 
 bool Listens(const std::string& address) {
-  return ConnectTo(address).valid();
+  const sockaddr_in own = PeerOf(address);
+  const Fd fd(KernelSys(), socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int on = 1;
+  setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  return bind(fd.get(), reinterpret_cast<const sockaddr*>(&own), sizeof(own)) != 0;
 }
 
 std::string HttpGet(const std::string& address, const std::string& path) {
-  const Fd fd = ConnectTo(address);
-  if (!fd.valid()) return "";
+  const sockaddr_in peer = PeerOf(address);
+  const Fd fd(KernelSys(), socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (connect(fd.get(), reinterpret_cast<const sockaddr*>(&peer), sizeof(peer)) != 0) return "";
   const std::string request =
       absl::StrCat("GET ", path, " HTTP/1.1\r\nHost: ", address, "\r\nConnection: close\r\n\r\n");
   if (send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) < 0) return "";

@@ -17,7 +17,7 @@ using Samples = std::map<std::string, double>;
 /// family's count, or that has no sum.
 absl::StatusOr<Samples> ReadMetrics(const std::string& page);
 
-/// Whether somebody takes connections there. HttpGet may wait for ever for a server that ends.
+/// Whether somebody listens there; asks the kernel, not him: whoever is ending need not answer.
 bool Listens(const std::string& address);
 
 /// Downloads http://ADDRESS/PATH, an IPv4 address; the status line, the headers and the body as
