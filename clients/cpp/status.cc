@@ -95,7 +95,7 @@ std::string ExplainUnavailable(const std::string& message, const ServerAddress& 
 // The server's words, and what to do where the caller's right is at fault.
 std::string ExplainReason(const absl::Status& status, const ServerAddress& address) {
   const std::string& server = address.target;
-  const std::string message(status.message());
+  std::string message(status.message());
   switch (ReasonOf(status)) {
     case v1::ERROR_REASON_CREDENTIALS_MISSING:
       return absl::StrCat(server, " lets nobody in without a ticket",

@@ -345,11 +345,11 @@ class StreamImpl : public Stream {
         ending.goodbye = event.goodbye();
         handler_.OnGoodbye(event.goodbye());
         break;
+      // Nothing sends these two yet; the last is an event of a newer server.
       case v1::StreamEvent::kInputState:
       case v1::StreamEvent::kControlChanged:
-        break;  // Nothing sends them yet.
       case v1::StreamEvent::EVENT_NOT_SET:
-        break;  // An event of a newer server.
+        break;
     }
     return absl::OkStatus();
   }

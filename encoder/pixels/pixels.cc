@@ -141,7 +141,8 @@ std::optional<RgbImage> ScaleDown(const RgbImage& image, uint32_t width_px) {
           for (size_t i = 0; i < kChannels; ++i) sum[i] += pixel[i];
         }
       }
-      const uint64_t count = (bottom - top) * (right - left);
+      // At least one: the picture is never scaled up.
+      const uint64_t count = std::max<uint64_t>((bottom - top) * (right - left), 1);
       for (const uint64_t total : sum) {
         scaled.rgb.push_back(static_cast<uint8_t>((total + count / 2) / count));
       }

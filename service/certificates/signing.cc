@@ -216,6 +216,7 @@ absl::StatusOr<CertificateAndKey> MakeServerCertificate(const CertificateAndKey&
   // The names count; this one is for people.
   Contents contents = LeafContents(hosts[0].text.substr(0, kCommonNameMaxChars), "serverAuth");
   std::vector<std::string> names;
+  names.reserve(hosts.size());
   for (const HostName& host : hosts) {
     names.push_back(absl::StrCat(host.is_address ? "IP:" : "DNS:", host.text));
   }
