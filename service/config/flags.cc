@@ -24,6 +24,7 @@ absl::Status WrongValue(std::string_view flag, std::string_view value, const abs
   return UsageError(flag, absl::StrCat("'", std::string(value), "': ", why.message()));
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): the form of ValueFlag::apply
 absl::Status SetLogLevel(std::string value, Flags& flags) {
   auto level = ParseLogLevel(value);
   if (level.ok()) flags.log_level = *level;
