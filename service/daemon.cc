@@ -356,7 +356,7 @@ class Daemon::Impl {
     absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
     grpc::ServerBuilder builder;
     SetServerOptions(builder);
-    const absl::Status added = listen_.AddTo(builder, config_, policy_->bound_uids());
+    absl::Status added = listen_.AddTo(builder, config_, policy_->bound_uids());
     // Also if it failed: what was bound is removed again.
     addresses_ = listen_.bound();
     if (!added.ok()) return added;
@@ -385,7 +385,7 @@ class Daemon::Impl {
     const int unix_sockets = static_cast<int>(addresses_.size()) - bound.listeners_size();
     for (int i = 0; i < bound.listeners_size(); ++i) {
       bound.mutable_listeners(i)->set_address(
-          addresses_[static_cast<size_t>(unix_sockets + i)].target);
+          addresses_[static_cast<size_t>(unix_sockets) + static_cast<size_t>(i)].target);
     }
     for (const std::string& door : OpenDoors(bound)) log_.Warning("", door);
     for (const std::string& lost : UpgradeWarnings(config_)) log_.Warning("", lost);

@@ -48,8 +48,9 @@ class UnaryExchange {
   /// more. By the handler, on the queue's thread. RESOURCE_EXHAUSTED, and the audit log was told.
   absl::Status Hold(Shared what) {
     auto hold = gate_->TakeShare(caller_, *rule_, what);
-    if (hold.ok()) own_hold_ = *std::move(hold);
-    return hold.status();
+    if (!hold.ok()) return hold.status();
+    own_hold_ = *std::move(hold);
+    return absl::OkStatus();
   }
   /// If there is no answer by then, which the queue's thread looks for about once a second, the
   /// call ends with this. By the handler, on the queue's thread.

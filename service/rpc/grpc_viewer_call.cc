@@ -223,8 +223,9 @@ absl::Status ViewerCall::TakeViewersPlace(const std::string& resumed_viewer_id) 
   ViewerCall* before = resumed_viewer_id.empty() ? nullptr : context_.find(resumed_viewer_id);
   auto place = gate().TakeShare(caller(), rule(), Shared::kViewers,
                                 before == nullptr ? nullptr : &before->hold());
-  if (place.ok()) hold() = *std::move(place);
-  return place.status();
+  if (!place.ok()) return place.status();
+  hold() = *std::move(place);
+  return absl::OkStatus();
 }
 
 void ViewerCall::StartSession(SessionHold session) {
