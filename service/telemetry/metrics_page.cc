@@ -215,9 +215,28 @@ MetricFamily Stages(const Readings& readings) {
   return family;
 }
 
+MetricFamily Connections(const ConnectionReading& reading) {
+  MetricFamily family = Family("planecast_connections", "Connections now.", MetricType::Gauge);
+  AddSample(family, {{"kind", "tcp"}}).gauge.value = static_cast<double>(reading.tcp_open);
+  AddSample(family, {{"kind", "unix"}}).gauge.value = static_cast<double>(reading.unix_open);
+  return family;
+}
+
+MetricFamily ConnectionRefusals(const ConnectionReading& reading) {
+  MetricFamily family =
+      Family("planecast_connections_refused_total",
+             "Connections that were not taken or were cut off, by reason.", MetricType::Counter);
+  for (size_t i = 0; i < kConnectionRefusalsSize; ++i) {
+    const auto reason = ConnectionRefusalName(static_cast<ConnectionRefusal>(i));
+    AddSample(family, {{"reason", reason}}).counter.value = static_cast<double>(reading.refused[i]);
+  }
+  return family;
+}
+
 }  // namespace
 
-std::vector<MetricFamily> CollectMetrics(const Registry& registry, const AuditReading& audit) {
+std::vector<MetricFamily> CollectMetrics(const Registry& registry, const AuditReading& audit,
+                                         const ConnectionReading& connections) {
   const Readings readings = registry.ReadDisplays();
   std::vector<MetricFamily> families;
   families.push_back(DaemonInfo());
@@ -234,6 +253,8 @@ std::vector<MetricFamily> CollectMetrics(const Registry& registry, const AuditRe
   families.push_back(Total("planecast_audit_suppressed_total",
                            "Entries without an audit line of their own, as there were too many.",
                            audit.suppressed));
+  families.push_back(Connections(connections));
+  families.push_back(ConnectionRefusals(connections));
   families.push_back(Drops(readings));
   families.push_back(Stages(readings));
   return families;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "service/core/registry.h"
+#include "service/sockets/connection_shares.h"
 
 namespace planecast {
 
@@ -21,6 +22,7 @@ struct AuditReading {
 /// The metrics of all displays and of the daemon, in base units: docs/metrics.md lists them.
 /// Thread-safe; waits for no display.
 std::vector<prometheus::MetricFamily> CollectMetrics(const Registry& registry,
-                                                     const AuditReading& audit);
+                                                     const AuditReading& audit,
+                                                     const ConnectionReading& connections);
 
 }  // namespace planecast

@@ -25,15 +25,20 @@ constexpr std::chrono::milliseconds kWakeInterval{5};
 
 class Page : public prometheus::Collectable {
  public:
-  Page(const Registry& registry, std::function<AuditReading()> read_audit)
-      : registry_(registry), read_audit_(std::move(read_audit)) {}
+  Page(const Registry& registry, std::function<AuditReading()> read_audit,
+       std::function<ConnectionReading()> read_connections)
+      : registry_(registry),
+        read_audit_(std::move(read_audit)),
+        read_connections_(std::move(read_connections)) {}
   std::vector<prometheus::MetricFamily> Collect() const override {
-    return CollectMetrics(registry_, read_audit_ == nullptr ? AuditReading() : read_audit_());
+    return CollectMetrics(registry_, read_audit_ == nullptr ? AuditReading() : read_audit_(),
+                          read_connections_ == nullptr ? ConnectionReading() : read_connections_());
   }
 
  private:
   const Registry& registry_;
   const std::function<AuditReading()> read_audit_;
+  const std::function<ConnectionReading()> read_connections_;
 };
 
 std::string Join(const HostPort& address) {
@@ -43,13 +48,13 @@ std::string Join(const HostPort& address) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(
-    const std::string& address, const Registry& registry,
-    std::function<AuditReading()> read_audit) {
+    const std::string& address, const Registry& registry, std::function<AuditReading()> read_audit,
+    std::function<ConnectionReading()> read_connections) {
   auto parsed = ParseHostPort(address);
   if (!parsed.ok()) return parsed.status();
   // The HTTP library wants numbers.
   if (parsed->host == "localhost") parsed->host = "127.0.0.1";
-  auto page = std::make_shared<Page>(registry, std::move(read_audit));
+  auto page = std::make_shared<Page>(registry, std::move(read_audit), std::move(read_connections));
   // The library throws; nothing of it is to get past here.
   try {
     auto exposer = std::make_unique<prometheus::Exposer>(

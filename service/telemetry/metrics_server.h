@@ -26,11 +26,12 @@ inline constexpr int kMetricsRequestTimeoutMs = 1000;
 class MetricsServer {
  public:
   /// `address` must have passed CheckMetricsAddress; `localhost` is 127.0.0.1. `registry` must
-  /// outlive the server; `read_audit` is called at each scrape,
-  /// by its thread, and may be null. UNAVAILABLE if the address can't be had.
+  /// outlive the server; the functions are called at each
+  /// scrape, by its thread, and may be null. UNAVAILABLE if the address can't be had.
   static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(
       const std::string& address, const Registry& registry,
-      std::function<AuditReading()> read_audit);
+      std::function<AuditReading()> read_audit,
+      std::function<ConnectionReading()> read_connections = nullptr);
 
   /// Closes the port, after a scrape that is under way.
   ~MetricsServer();

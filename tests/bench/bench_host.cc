@@ -32,7 +32,8 @@ absl::Status BenchHost::Listen(EncoderFactory make_encoder) {
                                          "/s\"\n"
                                          "listeners { address: \"127.0.0.1:0\" "
                                          "anonymous_role: \"operator\" }\n"
-                                         "limits { displays_max: 1000 }\n"),
+                                         "limits { displays_max: 1000 connections_max: 10000 "
+                                         "per_address { connections_max: 10000 } }\n"),
                             "bench");
   if (!config.ok()) return config.status();
   Daemon::Parts parts;
