@@ -1,6 +1,7 @@
 #include "service/daemon.h"
 
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "encoder/encoder.h"
@@ -24,6 +26,7 @@
 #include "service/config/access_config.h"
 #include "service/config/config.h"
 #include "service/config/limits_config.h"
+#include "service/rpc/connection_guard.h"
 #include "service/rpc/grpc_access_service.h"
 #include "service/rpc/grpc_display_service.h"
 #include "service/rpc/grpc_event_codec.h"
@@ -63,14 +66,29 @@ constexpr int kKeepaliveTimeMs = 20'000;
 constexpr int kKeepaliveTimeoutMs = 10'000;
 /// Clients may ask us that often.
 constexpr int kClientPingIntervalMinMs = 5'000;
+/// TLS and HTTP/2's first words. gRPC waits for two minutes by default.
+constexpr int kHandshakeMaxMs = 10'000;
+/// A connection without a call is told to go; a stream is a call. Clients connect anew when they
+/// have something to ask.
+constexpr int kIdleMaxMs = 300'000;
+/// What clients send and is not read yet may take so much memory: of each TCP connection gRPC's
+/// window and its read buffers, twice, and as much again for the unix sockets and for what calls
+/// have. Beyond it gRPC first closes connections without a call.
+constexpr size_t kConnectionMemoryBytes = 256 << 10;
+constexpr size_t kOtherMemoryBytes = 64 << 20;
 /// What the Goodbye of a drain advises: time for a restart.
 constexpr int32_t kDrainRetryAfterMs = 1000;
 
-void SetServerOptions(grpc::ServerBuilder& builder) {
+void SetServerOptions(grpc::ServerBuilder& builder, int connections_max) {
+  grpc::ResourceQuota quota("planecast");
+  quota.Resize(static_cast<size_t>(connections_max) * kConnectionMemoryBytes + kOtherMemoryBytes);
+  builder.SetResourceQuota(quota);
   builder.SetMaxReceiveMessageSize(kRequestMaxBytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kCallsPerConnectionMax);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMaxMs);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kIdleMaxMs);
   // Nobody can ask for what it counts, per message and connection.
   builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 0);
   // Clients send a few bytes at a time: their way to us needs no estimate of its bandwidth.
@@ -116,8 +134,7 @@ class Daemon::Impl {
         codec_(wall_),
         states_(log, *parts_.clock),
         policy_(MakeAccessPolicy(config_)),
-        tickets_(TicketStore::Make(*parts_.clock)),
-        listen_(log) {}
+        tickets_(TicketStore::Make(*parts_.clock)) {}
   ~Impl() { Drain(); }
 
   absl::Status Start() {
@@ -130,7 +147,9 @@ class Daemon::Impl {
     gate_ = std::make_unique<GrpcGate>(GrpcGate::Parts{policy_, tickets_, audit_.get(),
                                                        parts_.clock, MakeShares(config_.limits())},
                                        MakePeerReader(config_));
-    queue_ = std::make_unique<GrpcQueue>(*parts_.clock, *gate_);
+    if (auto status = MakeGuard(); !status.ok()) return status;
+    queue_ = std::make_unique<GrpcQueue>(*parts_.clock, *gate_, guard_.get());
+    listen_ = std::make_unique<ListenAddresses>(log_, *guard_);
     if (auto status = StartHandOver(); !status.ok()) return status;
     const EncoderCatalog catalog = EncoderCatalog::Probe({.render_nodes = NamedRenderNodes()});
     TellEncoders(catalog);
@@ -169,8 +188,9 @@ class Daemon::Impl {
     metrics_.reset();
     registry_.reset();
     hand_over_.reset();
-    // Lines that wait are written.
     queue_.reset();
+    if (guard_ != nullptr) guard_->Stop();
+    // Lines that wait are written.
     gate_.reset();
     RemoveSockets();
     viewer_socket_lock_.reset();
@@ -216,6 +236,28 @@ class Daemon::Impl {
     return absl::OkStatus();
   }
 
+  absl::Status MakeGuard() {
+    ConnectionGuard::Options options;
+    options.clock = parts_.clock;
+    options.shares = {config_.limits().connections_max(),
+                      config_.limits().per_address().connections_max()};
+    options.on_refusal = [this](const std::string& peer, const std::string& limit_key,
+                                ConnectionRefusal why) {
+      AuditEntry entry;
+      entry.event = AuditEvent::kRefusal;
+      entry.peer = peer;
+      entry.limit_key = limit_key;
+      entry.success = false;
+      entry.reason = absl::StrCat("CONNECTION_",
+                                  absl::AsciiStrToUpper(std::string(ConnectionRefusalName(why))));
+      gate_->Audit(std::move(entry));
+    };
+    auto guard = ConnectionGuard::Make(log_, std::move(options));
+    if (!guard.ok()) return guard.status();
+    guard_ = *std::move(guard);
+    return absl::OkStatus();
+  }
+
   /// Only those that this process bound.
   void RemoveSockets() {
     for (const BoundAddress& address : addresses_) {
@@ -235,7 +277,7 @@ class Daemon::Impl {
   absl::Status StartMetrics() {
     if (config_.metrics_address().empty()) return absl::OkStatus();
     auto server = MetricsServer::Start(config_.metrics_address(), *registry_, [this] {
-      return DaemonReading{{audit_->lost(), audit_->suppressed()}, ReadFds()};
+      return DaemonReading{{audit_->lost(), audit_->suppressed()}, ReadFds(), guard_->Read()};
     });
     if (!server.ok()) return server.status();
     metrics_ = *std::move(server);
@@ -355,10 +397,10 @@ class Daemon::Impl {
     // Debian builds abseil as for debugging: each lock of gRPC's would be checked for deadlocks.
     absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
     grpc::ServerBuilder builder;
-    SetServerOptions(builder);
-    const absl::Status added = listen_.AddTo(builder, config_, policy_->bound_uids());
+    SetServerOptions(builder, config_.limits().connections_max());
+    const absl::Status added = listen_->AddTo(builder, config_, policy_->bound_uids());
     // Also if it failed: what was bound is removed again.
-    addresses_ = listen_.bound();
+    addresses_ = listen_->bound();
     if (!added.ok()) return added;
     queue_->AddTo(builder);
     host_service_->AddTo(builder, *queue_);
@@ -371,7 +413,8 @@ class Daemon::Impl {
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) return absl::InternalError("the gRPC server did not start");
     queue_->Serve();
-    if (auto status = listen_.Start(); !status.ok()) return status;
+    guard_->Start();
+    if (auto status = listen_->Start(); !status.ok()) return status;
     for (const BoundAddress& address : addresses_) {
       log_.Info("", absl::StrCat("listening on ", address.target, address.tls ? " (TLS)" : ""));
     }
@@ -402,7 +445,7 @@ class Daemon::Impl {
     viewer_service_->BeginDrain();
     const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(kDrainMaxSeconds);
     viewer_service_->AwaitStreamsEnd(deadline);
-    listen_.Stop();
+    listen_->Stop();
     queue_->Drain();
     server_->Shutdown(deadline);
     log_.Info("", "stopped");
@@ -437,8 +480,9 @@ class Daemon::Impl {
   GrpcInputService input_service_;
   GrpcHealthService health_service_{ServiceNames()};
   GrpcReflectionService reflection_service_{ServiceNames()};
+  std::unique_ptr<ConnectionGuard> guard_;
   std::unique_ptr<GrpcQueue> queue_;
-  ListenAddresses listen_;
+  std::unique_ptr<ListenAddresses> listen_;
   std::unique_ptr<grpc::Server> server_;
   std::vector<BoundAddress> addresses_;
   std::mutex drain_mutex_;

@@ -14,6 +14,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "service/config/config.h"
+#include "service/rpc/connection_guard.h"
 #include "service/sockets/host_port.h"
 
 namespace planecast {
@@ -156,7 +157,8 @@ absl::Status ListenAddresses::AddTcp(grpc::ServerBuilder& builder,
   if (TellsItsCalls(listener)) {
     const Door door = IsLoopbackHost(address->host) ? Door::kLoopback : Door::kRemote;
     StampConnections(*credentials,
-                     std::make_shared<DoorStamp>(DoorIdentity{door, std::nullopt, index}));
+                     std::make_shared<DoorStamp>(DoorIdentity{door, std::nullopt, index}),
+                     [this](const DoorIdentity& identity) { return guard_.AdmitCall(identity); });
   }
   auto tcp = ListenOnTcp(listener.address());
   if (!tcp.ok()) {
@@ -166,7 +168,7 @@ absl::Status ListenAddresses::AddTcp(grpc::ServerBuilder& builder,
   const std::string host =
       address->is_ipv6_literal ? absl::StrCat("[", address->host, "]") : address->host;
   bound_.push_back({absl::StrCat(host, ":", tcp->port), tcp->port, listener.has_tls()});
-  tcp_.Add(builder, *std::move(tcp), std::move(credentials));
+  tcp_.Add(builder, *std::move(tcp), std::move(credentials), TellsItsCalls(listener) ? index : -1);
   return absl::OkStatus();
 }
 

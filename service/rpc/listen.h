@@ -36,8 +36,9 @@ PeerReader MakePeerReader(const config::v1::ServerConfig& config);
 /// The addresses of one server. Thread-compatible; must outlive the server.
 class ListenAddresses {
  public:
-  /// `log` must outlive this.
-  explicit ListenAddresses(const Logger& log) : unix_(log) {}
+  /// `log` and `guard`, which each connection goes through, must outlive this.
+  ListenAddresses(const Logger& log, ConnectionGuard& guard)
+      : guard_(guard), unix_(log, &guard), tcp_(&guard) {}
 
   /// Adds the config's unix sockets, whose paths the caller has claimed, and TCP listeners to
   /// `builder`. `bound_uids` are those whose calls the viewers' socket tells apart. Refuses plain
@@ -57,6 +58,7 @@ class ListenAddresses {
   absl::Status AddTcp(grpc::ServerBuilder& builder, const config::v1::Listener& listener,
                       int index);
 
+  ConnectionGuard& guard_;
   std::vector<BoundAddress> bound_;
   UnixAcceptor unix_;
   TcpAcceptor tcp_;

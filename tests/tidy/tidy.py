@@ -52,7 +52,7 @@ MAY_NAME_GRPC = ("service/", "clients/", "tests/service/", "tests/clients/", "te
                  "tests/fuzz/", "tests/vm/", "tests/soak/", "tests/net/", "tests/bench/")
 MAY_NOT_NAME_GRPC = ("service/access/", "service/certificates/", "service/core/")
 MAY_NOT_NAME_PROTOBUF = (*MAY_NOT_NAME_GRPC, "vfio/", "encoder/")
-MAY_CALL_KERNEL = ("vfio/sys.cc", "encoder/testing/va_driver/", "tests/va_check/", "tests/vm/")
+MAY_CALL_KERNEL = ("vfio/sys.cc", "service/sockets/connection_watch.cc", "encoder/testing/va_driver/", "tests/va_check/", "tests/vm/")
 MAY_NAME_IOCTL = ("vfio/", "tests/vfio/", "tests/vm/", "tests/fuzz/", "tests/e2e/")
 MAY_NAME_VA = ("encoder/va", "encoder/testing/", "tests/encoder/va", "tests/bench/va_")
 
