@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -114,12 +115,10 @@ class Daemon::Impl {
   ~Impl() { Drain(); }
 
   absl::Status Start() {
-    // Before any device is touched: a daemon that serves this path may be using them.
-    auto socket_lock = ClaimSocketPath(config_.socket_path());
-    if (!socket_lock.ok()) return socket_lock.status();
-    socket_lock_ = *std::move(socket_lock);
-    if (auto status = ClaimViewerSocket(); !status.ok()) return status;
-    if (auto status = OpenAuditLog(); !status.ok()) return status;
+    if (auto status = Bind(); !status.ok()) return status;
+    // No thread yet: who lets go of privileges here lets go of all.
+    if (auto status = Call(parts_.on_bound); !status.ok()) return status;
+    if (auto status = listen_.ReadCertificates(config_); !status.ok()) return status;
     gate_ = std::make_unique<GrpcGate>(
         GrpcGate::Parts{policy_, tickets_, audit_.get(), parts_.clock}, MakePeerReader(config_));
     queue_ = std::make_unique<GrpcQueue>(*parts_.clock, *gate_);
@@ -129,15 +128,13 @@ class Daemon::Impl {
     for (const RenderNode& node : catalog.render_nodes()) render_nodes_.insert(node.path);
     registry_ = std::make_unique<Registry>(MakeRegistryOptions(catalog));
     if (auto status = StartMetrics(); !status.ok()) return status;
-    host_service_ = std::make_unique<GrpcHostService>(GrpcHostService::Options{
-        config_.limits().displays_max(), config_.limits().viewers_per_display_max(),
-        hand_over_ != nullptr, catalog.encoders(), catalog.render_nodes(), OpenDoors(config_)});
-    display_service_ = std::make_unique<GrpcDisplayService>(*registry_, wall_, log_);
-    viewer_service_ = std::make_unique<GrpcViewerService>(*registry_, codec_, wall_, log_);
-    access_service_ = std::make_unique<GrpcAccessService>(*registry_, wall_);
+    MakeServices(catalog);
+    if (auto status = StartServer(); !status.ok()) return status;
+    // Whatever makes sockets has made them, and nobody was listened to yet.
+    if (auto status = Call(parts_.on_probed); !status.ok()) return status;
     AttachConfigured();
     starting_ = false;
-    return Listen();
+    return TakeConnections();
   }
 
   void Drain() {
@@ -166,6 +163,29 @@ class Daemon::Impl {
   const std::string& metrics_address() const { return metrics_address_; }
 
  private:
+  static absl::Status Call(const std::function<absl::Status()>& step) {
+    return step == nullptr ? absl::OkStatus() : step();
+  }
+
+  /// All that may need privileges, in one thread.
+  absl::Status Bind() {
+    // Before any device is touched: a daemon that serves this path may be using them.
+    auto socket_lock = ClaimSocketPath(config_.socket_path());
+    if (!socket_lock.ok()) return socket_lock.status();
+    socket_lock_ = *std::move(socket_lock);
+    if (auto status = ClaimViewerSocket(); !status.ok()) return status;
+    const absl::Status bound = listen_.Bind(config_, policy_->bound_uids());
+    // Also if it failed: what was bound is removed again.
+    addresses_ = listen_.bound();
+    if (!bound.ok()) return bound;
+    if (!config_.hand_over_socket_path().empty()) {
+      auto listener = HandOverServer::Bind(config_.hand_over_socket_path());
+      if (!listener.ok()) return listener.status();
+      hand_over_listener_ = *std::move(listener);
+    }
+    return OpenAuditLog();
+  }
+
   /// A viewers' socket that nobody asked for is no reason not to start.
   absl::Status ClaimViewerSocket() {
     if (config_.viewer_socket_path() == kNoSocket) return absl::OkStatus();
@@ -206,11 +226,14 @@ class Daemon::Impl {
     for (const BoundAddress& address : addresses_) {
       if (address.port == 0) unlink(address.target.substr(sizeof("unix:") - 1).c_str());
     }
+    // Who serves it removes it.
+    if (hand_over_listener_.valid()) unlink(config_.hand_over_socket_path().c_str());
   }
 
   absl::Status StartHandOver() {
     if (config_.hand_over_socket_path().empty()) return absl::OkStatus();
-    auto server = HandOverServer::Start(config_.hand_over_socket_path(), log_, *parts_.clock);
+    auto server = HandOverServer::Start(config_.hand_over_socket_path(),
+                                        std::move(hand_over_listener_), log_, *parts_.clock);
     if (!server.ok()) return server.status();
     hand_over_ = *std::move(server);
     log_.Info("", absl::StrCat("devices can be handed over on ", config_.hand_over_socket_path()));
@@ -324,17 +347,25 @@ class Daemon::Impl {
     return registry_->Attach({display.display_id(), *spec, "", true});
   }
 
-  absl::Status Listen() {
+  void MakeServices(const EncoderCatalog& catalog) {
+    host_service_ = std::make_unique<GrpcHostService>(GrpcHostService::Options{
+        config_.limits().displays_max(), config_.limits().viewers_per_display_max(),
+        hand_over_ != nullptr, catalog.encoders(), catalog.render_nodes(), OpenDoors(config_),
+        parts_.confinement});
+    display_service_ = std::make_unique<GrpcDisplayService>(*registry_, wall_, log_);
+    viewer_service_ = std::make_unique<GrpcViewerService>(*registry_, codec_, wall_, log_);
+    access_service_ = std::make_unique<GrpcAccessService>(*registry_, wall_);
+  }
+
+  /// The gRPC server, to which nobody can connect yet.
+  absl::Status StartServer() {
     // Both are switches of the process, not of a builder.
     grpc::EnableDefaultHealthCheckService(false);
     // Debian builds abseil as for debugging: each lock of gRPC's would be checked for deadlocks.
     absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
     grpc::ServerBuilder builder;
     SetServerOptions(builder);
-    const absl::Status added = listen_.AddTo(builder, config_, policy_->bound_uids());
-    // Also if it failed: what was bound is removed again.
-    addresses_ = listen_.bound();
-    if (!added.ok()) return added;
+    listen_.AddTo(builder);
     queue_->AddTo(builder);
     host_service_->AddTo(builder, *queue_);
     display_service_->AddTo(builder, *queue_);
@@ -346,6 +377,10 @@ class Daemon::Impl {
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) return absl::InternalError("the gRPC server did not start");
     queue_->Serve();
+    return absl::OkStatus();
+  }
+
+  absl::Status TakeConnections() {
     if (auto status = listen_.Start(); !status.ok()) return status;
     for (const BoundAddress& address : addresses_) {
       log_.Info("", absl::StrCat("listening on ", address.target, address.tls ? " (TLS)" : ""));
@@ -396,6 +431,8 @@ class Daemon::Impl {
   const std::shared_ptr<TicketStore> tickets_;
   std::unique_ptr<AuditLog> audit_;
   std::unique_ptr<GrpcGate> gate_;
+  /// Until it is served.
+  Fd hand_over_listener_;
   std::unique_ptr<HandOverServer> hand_over_;
   /// Those that were probed. Constant once the first display is attached.
   std::set<std::string> render_nodes_;

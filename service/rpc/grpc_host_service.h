@@ -3,11 +3,13 @@
 
 #include <grpcpp/server_builder.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "encoder/encoder.h"
 #include "planecast/v1/host_service.grpc.pb.h"
+#include "service/process/confinement.h"
 #include "service/rpc/grpc_queue.h"
 
 namespace planecast {
@@ -24,6 +26,8 @@ class GrpcHostService final : public v1::HostService::AsyncService {
     std::vector<RenderNode> render_nodes;
     /// Ways in that need no credentials, one sentence each.
     std::vector<std::string> open_doors;
+    /// Thread-safe; null: nobody is told.
+    std::function<Confinement()> confinement;
   };
   explicit GrpcHostService(Options options) : options_(std::move(options)) {}
 

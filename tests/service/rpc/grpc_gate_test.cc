@@ -213,7 +213,7 @@ TEST_F(GrpcGateTest, MalformedNamesAreNoDisplays) {
         "displays//a1", "/displays/a1", "viewers/a1/displays/a1"}) {
     v1::DetachDisplayRequest request;
     request.set_name(name);
-    EXPECT_EQ(Check(std::string(kDisplays) + "DetachDisplay", request).code(),
+    EXPECT_EQ(Check(std::string(kDisplays).append("DetachDisplay"), request).code(),
               absl::StatusCode::kInvalidArgument)
         << name;
   }
