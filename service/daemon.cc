@@ -11,6 +11,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -36,6 +37,7 @@
 #include "service/rpc/wall_clock.h"
 #include "service/sockets/unix_socket.h"
 #include "service/sources/hand_over.h"
+#include "service/sources/left_out_source.h"
 #include "service/sources/render_node.h"
 #include "service/sources/retrying_source.h"
 #include "service/sources/source_factory.h"
@@ -295,6 +297,7 @@ class Daemon::Impl {
     }
     // Until the server listens nobody but AttachConfigured attaches.
     if (!starting_) return parts_.open_source(spec);
+    if (std::holds_alternative<VmmSpec>(spec.device)) return MakeLeftOutSource(VmmInConfig());
     auto source = std::make_unique<RetryingSource>(
         [this, spec] { return parts_.open_source(spec); }, *parts_.clock);
     return source;
@@ -308,6 +311,11 @@ class Daemon::Impl {
                    absl::StrCat("can't be attached: ", attached.status().message()));
         continue;
       }
+      // Listed, with the reason.
+      if (display.source().has_vmm()) {
+        log_.Error(display.display_id(), std::string(VmmInConfig().message()));
+        continue;
+      }
       log_.Info(display.display_id(), "attached, as configured");
       AuditEntry entry;
       entry.event = AuditEvent::kDisplayAttach;
@@ -319,7 +327,13 @@ class Daemon::Impl {
   }
 
   absl::StatusOr<DisplaySnapshot> AttachOne(const ConfiguredDisplay& display) {
-    auto spec = ToSpec(display.source());
+    absl::StatusOr<DisplaySpec> spec = DisplaySpec();
+    if (display.source().has_vmm()) {
+      const v1::VmmDevice& vmm = display.source().vmm();
+      spec->device = VmmSpec{vmm.pid(), vmm.device(), vmm.start_time_ticks()};
+    } else {
+      spec = ToSpec(display.source());
+    }
     if (!spec.ok()) return spec.status();
     return registry_->Attach({display.display_id(), *spec, "", true});
   }

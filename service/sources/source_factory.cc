@@ -64,7 +64,7 @@ class DeviceOpener {
     return OpenCdevDevice(sys_, spec.path);
   }
   absl::StatusOr<OpenedDevice> operator()(const VmmSpec& spec) const {
-    return BorrowVmmDevice(sys_, spec.pid, spec.device);
+    return BorrowVmmDevice(sys_, {spec.pid, spec.start_time_ticks}, spec.device);
   }
   absl::StatusOr<OpenedDevice> operator()(const HandedOverSpec& spec) const {
     if (hand_over_ == nullptr) {

@@ -134,6 +134,8 @@ TEST_F(DaemonDisplaysTest, MalformedAttachRequestsAreRefused) {
       },
       [](Request& r) { r.mutable_source()->mutable_vmm()->set_pid(0); },
       [](Request& r) { r.mutable_source()->mutable_vmm()->set_pid(-7); },
+      // Without its start time a pid may be any process's.
+      [](Request& r) { r.mutable_source()->mutable_vmm()->set_pid(4711); },
       [](Request& r) { r.mutable_source()->mutable_handed_over()->set_token("short"); },
       [](Request& r) {
         r.mutable_source()->set_dialect(static_cast<v1::DisplaySource::Dialect>(77));
@@ -317,6 +319,21 @@ TEST_F(DaemonDisplaysTest, AConfiguredDisplayWithoutItsDeviceIsListedWithTheReas
   v1::AttachDisplayRequest request = FakeRequest("other");
   request.mutable_source()->mutable_vfio_group()->set_device("x");
   EXPECT_EQ(Attach(request).error_code(), grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(DaemonDisplaysTest, AConfiguredVmmIsLeftOutWithTheReasonAndTheRestIsServed) {
+  Start(
+      " displays { display_id: \"vm\" source { vmm { pid: 4711 } } }"
+      " displays { display_id: \"conf\" source { fake { profile: \"mdpy\" } } }");
+  const v1::Display display = Display("vm");
+  EXPECT_EQ(display.state(), v1::Display::STATE_DEVICE_ERROR);
+  EXPECT_THAT(display.state_reason(), HasSubstr("another process's tomorrow"));
+  EXPECT_THAT(display.state_remedy(), HasSubstr("--vmm-pid"));
+  EXPECT_EQ(display.source().vmm().pid(), 4711);
+  EXPECT_THAT(log_.Text(), HasSubstr("error vm: the config names a VMM by its pid"));
+  EXPECT_EQ(Display("conf").state(), v1::Display::STATE_ACTIVE);
+  EXPECT_EQ(opened_, 1);
+  EXPECT_TRUE(Detach("displays/vm").ok());
 }
 
 }  // namespace
