@@ -132,7 +132,7 @@ class Daemon::Impl {
     registry_ = std::make_unique<Registry>(MakeRegistryOptions(catalog));
     if (auto status = StartMetrics(); !status.ok()) return status;
     host_service_ = std::make_unique<GrpcHostService>(GrpcHostService::Options{
-        config_.limits().displays_max(), config_.limits().viewers_per_display_max(),
+        config_.limits().displays_max(), config_.limits().viewers_per_display_max(), &opener(),
         hand_over_ != nullptr, catalog.encoders(), catalog.render_nodes(), OpenDoors(config_)});
     display_service_ = std::make_unique<GrpcDisplayService>(*registry_, wall_, log_);
     viewer_service_ = std::make_unique<GrpcViewerService>(*registry_, codec_, wall_, log_);
@@ -282,10 +282,12 @@ class Daemon::Impl {
       options.display.make_encoder = MakeEncoderFactory(wish.id(), catalog, *parts_.clock);
     }
     if (parts_.open_source == nullptr) {
-      parts_.open_source = MakeSourceFactory(KernelSys(), *parts_.clock, hand_over_.get());
+      parts_.open_source = MakeSourceFactory(opener(), *parts_.clock, hand_over_.get());
     }
     return options;
   }
+
+  DeviceOpener& opener() { return parts_.opener != nullptr ? *parts_.opener : local_opener_; }
 
   absl::StatusOr<std::unique_ptr<PlaneSource>> OpenSource(const DisplaySpec& spec) {
     // The daemon is privileged: it opens nothing as a GPU on a client's word alone.
@@ -400,6 +402,7 @@ class Daemon::Impl {
   ServerConfig config_;
   const Logger& log_;
   Parts parts_;
+  LocalOpener local_opener_{KernelSys(), "let planecast-broker open it"};
   const WallClock wall_;
   GrpcEventCodec codec_;
   StateLog states_;

@@ -70,7 +70,7 @@ void GrpcHostService::FillInfo(const Caller& caller, v1::GetHostInfoResponse& re
     for (const std::string& door : options_.open_doors) response.add_open_doors(door);
     if (gate_->audit_log() != nullptr) response.set_audit_problem(gate_->audit_log()->Problem());
   }
-  for (const WayToPlane& way : ProbeWaysToPlane(KernelSys(), options_.hand_over)) {
+  for (const WayToPlane& way : ProbeWaysToPlane(*options_.opener, options_.hand_over)) {
     v1::PlaneSourceInfo& source = *response.add_plane_sources();
     source.set_id(way.id);
     source.set_available(way.problem.empty());

@@ -9,6 +9,7 @@
 #include "encoder/encoder.h"
 #include "planecast/v1/host_service.grpc.pb.h"
 #include "service/rpc/grpc_queue.h"
+#include "vfio/device_opener.h"
 
 namespace planecast {
 
@@ -18,6 +19,8 @@ class GrpcHostService final : public v1::HostService::AsyncService {
   struct Options {
     int displays_max = 0;
     int viewers_per_display_max = 0;
+    /// Required; must outlive the service.
+    DeviceOpener* opener = nullptr;
     bool hand_over = false;
     /// What the catalog's probe said at start: a probe encodes, so it is not for a request.
     std::vector<EncoderCapability> encoders;

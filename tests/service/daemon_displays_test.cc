@@ -9,8 +9,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "service/rpc/grpc_display_service.h"
 #include "tests/service/daemon_testing.h"
+#include "vfio/fake/fake_device.h"
 
 namespace planecast::testing {
 namespace {
@@ -334,6 +336,50 @@ TEST_F(DaemonDisplaysTest, AConfiguredVmmIsLeftOutWithTheReasonAndTheRestIsServe
   EXPECT_EQ(Display("conf").state(), v1::Display::STATE_ACTIVE);
   EXPECT_EQ(opened_, 1);
   EXPECT_TRUE(Detach("displays/vm").ok());
+}
+
+TEST_F(DaemonDisplaysTest, WhatAnOpenerCanDoIsInHostInfoAndWhatItOpenedInTheDisplay) {
+  class Opener final : public DeviceOpener {
+   public:
+    explicit Opener(FakeDevice& device) : device_(device) {}
+    absl::StatusOr<OpenedDevice> OpenGroup(int, std::string_view) override {
+      OpenedDevice opened;
+      opened.device = Fd(device_, device_.OpenDevice());
+      opened.description = "what it is";
+      return opened;
+    }
+    absl::StatusOr<OpenedDevice> OpenCdev(std::string_view) override {
+      return absl::UnavailableError("no cdev");
+    }
+    absl::StatusOr<OpenedDevice> Borrow(const VmmProcess& vmm, std::string_view) override {
+      return absl::NotFoundError(absl::StrCat(vmm.pid, " ", vmm.start_time_ticks));
+    }
+    OpenerProblems Problems() override { return {"", "no cdev", "the broker is not running"}; }
+
+   private:
+    FakeDevice& device_;
+  };
+  FakeDevice device({.profile = FakeProfile::kMdpy}, MonotonicClock());
+  Opener opener(device);
+  parts_.open_source = nullptr;
+  parts_.opener = &opener;
+  Start();
+  CallContext context;
+  v1::GetHostInfoResponse info;
+  ASSERT_TRUE(host_->GetHostInfo(&context, {}, &info).ok());
+  EXPECT_TRUE(info.plane_sources(1).available());
+  EXPECT_EQ(info.plane_sources(2).reason(), "no cdev");
+  EXPECT_EQ(info.plane_sources(3).reason(), "the broker is not running");
+  EXPECT_FALSE(info.plane_sources(3).available());
+
+  v1::AttachDisplayRequest request = FakeRequest("a");
+  request.mutable_source()->mutable_vmm()->set_pid(7);
+  request.mutable_source()->mutable_vmm()->set_start_time_ticks(8);
+  EXPECT_EQ(Attach(request).error_message(), "7 8");
+  request.mutable_source()->mutable_vfio_group()->set_device("x");
+  ASSERT_TRUE(Attach(request).ok());
+  EXPECT_EQ(Display("a").device_description(), "what it is");
+  daemon_.reset();
 }
 
 }  // namespace
