@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -37,6 +38,7 @@
 #include "service/rpc/wall_clock.h"
 #include "service/sockets/unix_socket.h"
 #include "service/sources/hand_over.h"
+#include "service/sources/left_out_source.h"
 #include "service/sources/render_node.h"
 #include "service/sources/retrying_source.h"
 #include "service/sources/source_factory.h"
@@ -303,10 +305,12 @@ class Daemon::Impl {
       options.display.make_encoder = MakeEncoderFactory(wish.id(), catalog, *parts_.clock);
     }
     if (parts_.open_source == nullptr) {
-      parts_.open_source = MakeSourceFactory(KernelSys(), *parts_.clock, hand_over_.get());
+      parts_.open_source = MakeSourceFactory(opener(), *parts_.clock, hand_over_.get());
     }
     return options;
   }
+
+  DeviceOpener& opener() { return parts_.opener != nullptr ? *parts_.opener : local_opener_; }
 
   absl::StatusOr<std::unique_ptr<PlaneSource>> OpenSource(const DisplaySpec& spec) {
     // The daemon is privileged: it opens nothing as a GPU on a client's word alone.
@@ -318,6 +322,7 @@ class Daemon::Impl {
     }
     // Until the server listens nobody but AttachConfigured attaches.
     if (!starting_) return parts_.open_source(spec);
+    if (std::holds_alternative<VmmSpec>(spec.device)) return MakeLeftOutSource(VmmInConfig());
     auto source = std::make_unique<RetryingSource>(
         [this, spec] { return parts_.open_source(spec); }, *parts_.clock);
     return source;
@@ -331,6 +336,11 @@ class Daemon::Impl {
                    absl::StrCat("can't be attached: ", attached.status().message()));
         continue;
       }
+      // Listed, with the reason.
+      if (display.source().has_vmm()) {
+        log_.Error(display.display_id(), std::string(VmmInConfig().message()));
+        continue;
+      }
       log_.Info(display.display_id(), "attached, as configured");
       AuditEntry entry;
       entry.event = AuditEvent::kDisplayAttach;
@@ -342,14 +352,20 @@ class Daemon::Impl {
   }
 
   absl::StatusOr<DisplaySnapshot> AttachOne(const ConfiguredDisplay& display) {
-    auto spec = ToSpec(display.source());
+    absl::StatusOr<DisplaySpec> spec = DisplaySpec();
+    if (display.source().has_vmm()) {
+      const v1::VmmDevice& vmm = display.source().vmm();
+      spec->device = VmmSpec{vmm.pid(), vmm.device(), vmm.start_time_ticks()};
+    } else {
+      spec = ToSpec(display.source());
+    }
     if (!spec.ok()) return spec.status();
     return registry_->Attach({display.display_id(), *spec, "", true});
   }
 
   void MakeServices(const EncoderCatalog& catalog) {
     host_service_ = std::make_unique<GrpcHostService>(GrpcHostService::Options{
-        config_.limits().displays_max(), config_.limits().viewers_per_display_max(),
+        config_.limits().displays_max(), config_.limits().viewers_per_display_max(), &opener(),
         hand_over_ != nullptr, catalog.encoders(), catalog.render_nodes(), OpenDoors(config_),
         parts_.confinement});
     display_service_ = std::make_unique<GrpcDisplayService>(*registry_, wall_, log_);
@@ -421,6 +437,7 @@ class Daemon::Impl {
   ServerConfig config_;
   const Logger& log_;
   Parts parts_;
+  LocalOpener local_opener_{KernelSys(), "let planecast-broker open it"};
   const WallClock wall_;
   GrpcEventCodec codec_;
   StateLog states_;

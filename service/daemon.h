@@ -13,6 +13,7 @@
 #include "service/rpc/listen.h"
 #include "service/telemetry/log.h"
 #include "vfio/clock.h"
+#include "vfio/device_opener.h"
 
 namespace planecast {
 
@@ -23,8 +24,10 @@ class Daemon {
   struct Parts {
     /// Must outlive the daemon.
     Clock* clock = &MonotonicClock();
-    /// Opens devices; null means as source_factory.h does.
+    /// Opens devices; null means as source_factory.h does, through `opener`.
     SourceFactory open_source;
+    /// Opens VFIO devices; null means this process itself. Must outlive the daemon.
+    DeviceOpener* opener = nullptr;
     /// Makes encoders; null means as the config says.
     EncoderFactory make_encoder;
     /// Called once all that needs privileges is open, before any thread and before anything of a

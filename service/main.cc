@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -18,6 +19,7 @@
 #include "service/daemon.h"
 #include "service/process/confiner.h"
 #include "service/process/user.h"
+#include "service/sources/broker_client.h"
 #include "service/telemetry/log.h"
 
 namespace {
@@ -130,7 +132,11 @@ int Serve(const planecast::config::v1::ServerConfig& config, const planecast::Fl
   gpr_set_log_function(&NoLogOfGrpc);
   auto confiner = planecast::Confiner::Make(ConfinerOptions(config, flags), log);
   if (!confiner.ok()) return Fail(kExitFailed, confiner.status());
+  std::optional<planecast::BrokerClient> broker;
   planecast::Daemon::Parts parts;
+  if (const std::string& path = (*confiner)->broker_socket_path(); !path.empty()) {
+    parts.opener = &broker.emplace(path);
+  }
   parts.on_bound = [&confiner] { return (*confiner)->OnBound(); };
   parts.on_probed = [&confiner] { return (*confiner)->OnProbed(); };
   parts.confinement = [&confiner] { return (*confiner)->state(); };

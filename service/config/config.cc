@@ -86,6 +86,8 @@ void CheckDisplays(const Node& node, const ServerConfig& config) {
     } else if (!ids.insert(display.display_id()).second) {
       child.Add("display_id", "is used by an earlier display; each needs its own");
     }
+    // Whoever serves it says what is wrong with it, in the list of displays.
+    if (display.source().has_vmm()) continue;
     if (display.source().has_handed_over()) {
       child.Add("source", "a handed-over device can't be configured; use AttachDisplay");
     } else if (auto status = CheckDisplaySource(display.source()); !status.ok()) {

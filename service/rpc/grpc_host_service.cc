@@ -82,7 +82,7 @@ void GrpcHostService::FillInfo(const Caller& caller, v1::GetHostInfoResponse& re
       Fill(options_.confinement(), *response.mutable_confinement());
     }
   }
-  for (const WayToPlane& way : ProbeWaysToPlane(KernelSys(), options_.hand_over)) {
+  for (const WayToPlane& way : ProbeWaysToPlane(*options_.opener, options_.hand_over)) {
     v1::PlaneSourceInfo& source = *response.add_plane_sources();
     source.set_id(way.id);
     source.set_available(way.problem.empty());

@@ -11,6 +11,7 @@
 #include "planecast/v1/host_service.grpc.pb.h"
 #include "service/process/confinement.h"
 #include "service/rpc/grpc_queue.h"
+#include "vfio/device_opener.h"
 
 namespace planecast {
 
@@ -20,6 +21,8 @@ class GrpcHostService final : public v1::HostService::AsyncService {
   struct Options {
     int displays_max = 0;
     int viewers_per_display_max = 0;
+    /// Required; must outlive the service.
+    DeviceOpener* opener = nullptr;
     bool hand_over = false;
     /// What the catalog's probe said at start: a probe encodes, so it is not for a request.
     std::vector<EncoderCapability> encoders;

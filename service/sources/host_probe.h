@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "vfio/sys.h"
+#include "vfio/device_opener.h"
 
 namespace planecast {
 
@@ -16,8 +16,8 @@ struct WayToPlane {
   std::string problem;
 };
 
-/// Looks at device nodes and abilities without opening a device. `hand_over` says whether the
-/// daemon serves a hand-over socket. Never blocks.
-std::vector<WayToPlane> ProbeWaysToPlane(Sys& sys, bool hand_over);
+/// Asks `opener` what it could open. `hand_over` says whether the daemon serves a hand-over socket.
+/// Blocks for as long as the opener takes to answer.
+std::vector<WayToPlane> ProbeWaysToPlane(DeviceOpener& opener, bool hand_over);
 
 }  // namespace planecast

@@ -82,6 +82,12 @@ absl::StatusOr<pid_t> Lab::StartOwner(const std::string& role, const Mdev& mdev)
   return ToInt(*output);
 }
 
+absl::StatusOr<std::string> Lab::StartTicks(pid_t pid) {
+  const auto output = Run(absl::StrFormat("cut -d' ' -f22 /proc/%d/stat", pid));
+  if (!output.ok()) return output.status();
+  return Trimmed(*output);
+}
+
 absl::Status Lab::StartBorrower(const std::string& role, pid_t pid, bool region, int memory_mib) {
   return Run(absl::StrFormat("vm_guest_role serve %s --borrow %d --kind %s --memory-mib %d",
                              RolePath(role), pid, region ? "region" : "dmabuf", memory_mib))

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "planecast/v1/access.pb.h"
 #include "planecast/v1/access_service.pb.h"
 #include "planecast/v1/display_service.pb.h"
@@ -213,7 +214,7 @@ TEST_F(GrpcGateTest, MalformedNamesAreNoDisplays) {
         "displays//a1", "/displays/a1", "viewers/a1/displays/a1"}) {
     v1::DetachDisplayRequest request;
     request.set_name(name);
-    EXPECT_EQ(Check(std::string(kDisplays).append("DetachDisplay"), request).code(),
+    EXPECT_EQ(Check(absl::StrCat(kDisplays, "DetachDisplay"), request).code(),
               absl::StatusCode::kInvalidArgument)
         << name;
   }
