@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -43,6 +44,7 @@
 #include "service/sockets/unix_socket.h"
 #include "service/sources/hand_over.h"
 #include "service/sources/host_probe.h"
+#include "service/sources/left_out_source.h"
 #include "service/sources/render_node.h"
 #include "service/sources/retrying_source.h"
 #include "service/sources/source_factory.h"
@@ -138,38 +140,29 @@ class Daemon::Impl {
   ~Impl() { Drain(); }
 
   absl::Status Start() {
-    // Before any device is touched: a daemon that serves this path may be using them.
-    auto socket_lock = ClaimSocketPath(config_.socket_path());
-    if (!socket_lock.ok()) return socket_lock.status();
-    socket_lock_ = *std::move(socket_lock);
-    if (auto status = ClaimViewerSocket(); !status.ok()) return status;
-    if (auto status = OpenAuditLog(); !status.ok()) return status;
+    if (auto status = MakeGuard(); !status.ok()) return status;
+    listen_ = std::make_unique<ListenAddresses>(log_, *guard_);
+    if (auto status = Bind(); !status.ok()) return status;
+    // No thread yet: who lets go of privileges here lets go of all.
+    if (auto status = Call(parts_.on_bound); !status.ok()) return status;
+    if (auto status = listen_->ReadCertificates(config_); !status.ok()) return status;
     gate_ = std::make_unique<GrpcGate>(GrpcGate::Parts{policy_, tickets_, audit_.get(),
                                                        parts_.clock, MakeShares(config_.limits())},
                                        MakePeerReader(config_));
-    if (auto status = MakeGuard(); !status.ok()) return status;
     queue_ = std::make_unique<GrpcQueue>(*parts_.clock, *gate_, guard_.get());
-    listen_ = std::make_unique<ListenAddresses>(log_, *guard_);
     if (auto status = StartHandOver(); !status.ok()) return status;
     const EncoderCatalog catalog = EncoderCatalog::Probe({.render_nodes = NamedRenderNodes()});
     TellEncoders(catalog);
     for (const RenderNode& node : catalog.render_nodes()) render_nodes_.insert(node.path);
     registry_ = std::make_unique<Registry>(MakeRegistryOptions(catalog));
     if (auto status = StartMetrics(); !status.ok()) return status;
-    host_service_ = std::make_unique<GrpcHostService>(
-        GrpcHostService::Options{config_.limits().displays_max(),
-                                 config_.limits().viewers_per_display_max(),
-                                 {hand_over_ != nullptr, config_.allow_fake_devices()},
-                                 catalog.encoders(),
-                                 catalog.render_nodes(),
-                                 OpenDoors(config_),
-                                 [this] { return fds_.Shortages(CountOpenFiles()); }});
-    display_service_ = std::make_unique<GrpcDisplayService>(*registry_, wall_, log_);
-    viewer_service_ = std::make_unique<GrpcViewerService>(*registry_, codec_, wall_, log_);
-    access_service_ = std::make_unique<GrpcAccessService>(*registry_, wall_);
+    MakeServices(catalog);
+    if (auto status = StartServer(); !status.ok()) return status;
+    // Whatever makes sockets has made them, and nobody was listened to yet.
+    if (auto status = Call(parts_.on_probed); !status.ok()) return status;
     AttachConfigured();
     starting_ = false;
-    return Listen();
+    return TakeConnections();
   }
 
   void Drain() {
@@ -201,6 +194,29 @@ class Daemon::Impl {
   const std::string& metrics_address() const { return metrics_address_; }
 
  private:
+  static absl::Status Call(const std::function<absl::Status()>& step) {
+    return step == nullptr ? absl::OkStatus() : step();
+  }
+
+  /// All that may need privileges, in one thread.
+  absl::Status Bind() {
+    // Before any device is touched: a daemon that serves this path may be using them.
+    auto socket_lock = ClaimSocketPath(config_.socket_path());
+    if (!socket_lock.ok()) return socket_lock.status();
+    socket_lock_ = *std::move(socket_lock);
+    if (auto status = ClaimViewerSocket(); !status.ok()) return status;
+    const absl::Status bound = listen_->Bind(config_, policy_->bound_uids());
+    // Also if it failed: what was bound is removed again.
+    addresses_ = listen_->bound();
+    if (!bound.ok()) return bound;
+    if (!config_.hand_over_socket_path().empty()) {
+      auto listener = HandOverServer::Bind(config_.hand_over_socket_path());
+      if (!listener.ok()) return listener.status();
+      hand_over_listener_ = *std::move(listener);
+    }
+    return OpenAuditLog();
+  }
+
   /// A viewers' socket that nobody asked for is no reason not to start.
   absl::Status ClaimViewerSocket() {
     if (config_.viewer_socket_path() == kNoSocket) return absl::OkStatus();
@@ -263,11 +279,14 @@ class Daemon::Impl {
     for (const BoundAddress& address : addresses_) {
       if (address.port == 0) unlink(address.target.substr(sizeof("unix:") - 1).c_str());
     }
+    // Who serves it removes it.
+    if (hand_over_listener_.valid()) unlink(config_.hand_over_socket_path().c_str());
   }
 
   absl::Status StartHandOver() {
     if (config_.hand_over_socket_path().empty()) return absl::OkStatus();
-    auto server = HandOverServer::Start(config_.hand_over_socket_path(), log_, *parts_.clock);
+    auto server = HandOverServer::Start(config_.hand_over_socket_path(),
+                                        std::move(hand_over_listener_), log_, *parts_.clock);
     if (!server.ok()) return server.status();
     hand_over_ = *std::move(server);
     log_.Info("", absl::StrCat("devices can be handed over on ", config_.hand_over_socket_path()));
@@ -342,10 +361,12 @@ class Daemon::Impl {
       options.display.make_encoder = MakeEncoderFactory(wish.id(), catalog, *parts_.clock);
     }
     if (parts_.open_source == nullptr) {
-      parts_.open_source = MakeSourceFactory(KernelSys(), *parts_.clock, hand_over_.get(), &fds_);
+      parts_.open_source = MakeSourceFactory(opener(), *parts_.clock, hand_over_.get(), &fds_);
     }
     return options;
   }
+
+  DeviceOpener& opener() { return parts_.opener != nullptr ? *parts_.opener : local_opener_; }
 
   absl::StatusOr<std::unique_ptr<PlaneSource>> OpenSource(const DisplaySpec& spec) {
     if (std::holds_alternative<FakeSpec>(spec.device) && !config_.allow_fake_devices()) {
@@ -360,6 +381,7 @@ class Daemon::Impl {
     }
     // Until the server listens nobody but AttachConfigured attaches.
     if (!starting_) return parts_.open_source(spec);
+    if (std::holds_alternative<VmmSpec>(spec.device)) return MakeLeftOutSource(VmmInConfig());
     auto source = std::make_unique<RetryingSource>(
         [this, spec] { return parts_.open_source(spec); }, *parts_.clock);
     return source;
@@ -375,6 +397,11 @@ class Daemon::Impl {
                    absl::StrCat("can't be attached: ", attached.status().message()));
         continue;
       }
+      // Listed, with the reason.
+      if (display.source().has_vmm()) {
+        log_.Error(display.display_id(), std::string(VmmInConfig().message()));
+        continue;
+      }
       log_.Info(display.display_id(), "attached, as configured");
       AuditEntry entry;
       entry.event = AuditEvent::kDisplayAttach;
@@ -386,22 +413,43 @@ class Daemon::Impl {
   }
 
   absl::StatusOr<DisplaySnapshot> AttachOne(const ConfiguredDisplay& display) {
-    auto spec = ToSpec(display.source());
+    absl::StatusOr<DisplaySpec> spec = DisplaySpec();
+    if (display.source().has_vmm()) {
+      const v1::VmmDevice& vmm = display.source().vmm();
+      spec->device = VmmSpec{vmm.pid(), vmm.device(), vmm.start_time_ticks()};
+    } else {
+      spec = ToSpec(display.source());
+    }
     if (!spec.ok()) return spec.status();
     return registry_->Attach({display.display_id(), *spec, "", true});
   }
 
-  absl::Status Listen() {
+  void MakeServices(const EncoderCatalog& catalog) {
+    GrpcHostService::Options options;
+    options.displays_max = config_.limits().displays_max();
+    options.viewers_per_display_max = config_.limits().viewers_per_display_max();
+    options.opener = &opener();
+    options.ways = {hand_over_ != nullptr, config_.allow_fake_devices()};
+    options.encoders = catalog.encoders();
+    options.render_nodes = catalog.render_nodes();
+    options.open_doors = OpenDoors(config_);
+    options.read_shortages = [this] { return fds_.Shortages(CountOpenFiles()); };
+    options.confinement = parts_.confinement;
+    host_service_ = std::make_unique<GrpcHostService>(std::move(options));
+    display_service_ = std::make_unique<GrpcDisplayService>(*registry_, wall_, log_);
+    viewer_service_ = std::make_unique<GrpcViewerService>(*registry_, codec_, wall_, log_);
+    access_service_ = std::make_unique<GrpcAccessService>(*registry_, wall_);
+  }
+
+  /// The gRPC server, to which nobody can connect yet.
+  absl::Status StartServer() {
     // Both are switches of the process, not of a builder.
     grpc::EnableDefaultHealthCheckService(false);
     // Debian builds abseil as for debugging: each lock of gRPC's would be checked for deadlocks.
     absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
     grpc::ServerBuilder builder;
     SetServerOptions(builder, config_.limits().connections_max());
-    const absl::Status added = listen_->AddTo(builder, config_, policy_->bound_uids());
-    // Also if it failed: what was bound is removed again.
-    addresses_ = listen_->bound();
-    if (!added.ok()) return added;
+    listen_->AddTo(builder);
     queue_->AddTo(builder);
     host_service_->AddTo(builder, *queue_);
     display_service_->AddTo(builder, *queue_);
@@ -413,6 +461,10 @@ class Daemon::Impl {
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) return absl::InternalError("the gRPC server did not start");
     queue_->Serve();
+    return absl::OkStatus();
+  }
+
+  absl::Status TakeConnections() {
     guard_->Start();
     if (auto status = listen_->Start(); !status.ok()) return status;
     for (const BoundAddress& address : addresses_) {
@@ -457,6 +509,7 @@ class Daemon::Impl {
   /// Outlive all displays.
   FdBudget process_fds_;
   FdBudget& fds_;
+  LocalOpener local_opener_{KernelSys(), "let planecast-broker open it"};
   const WallClock wall_;
   GrpcEventCodec codec_;
   StateLog states_;
@@ -467,6 +520,8 @@ class Daemon::Impl {
   const std::shared_ptr<TicketStore> tickets_;
   std::unique_ptr<AuditLog> audit_;
   std::unique_ptr<GrpcGate> gate_;
+  /// Until it is served.
+  Fd hand_over_listener_;
   std::unique_ptr<HandOverServer> hand_over_;
   /// Those that were probed. Constant once the first display is attached.
   std::set<std::string> render_nodes_;
