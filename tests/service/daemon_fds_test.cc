@@ -44,7 +44,10 @@ class LowerFileLimit {
 class DaemonFdsTest : public DaemonTest {
  protected:
   DaemonFdsTest() {
-    config_text_ += " allow_fake_devices: true ";
+    // All come from one address here.
+    config_text_ +=
+        " limits { per_address { connections_max: 1000 viewers_max: 1000 } "
+        "per_principal { viewers_max: 1000 } } ";
     parts_.fds = &budget_;
   }
   ~DaemonFdsTest() override { daemon_.reset(); }

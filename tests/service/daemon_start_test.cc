@@ -21,8 +21,7 @@ class DaemonStartTest : public DaemonTest {
     return std::filesystem::exists(dir_.path() + "/" + name);
   }
   std::string Fake() const {
-    return " displays { display_id: \"a\" source { fake { profile: \"ideal\" } } } "
-           "allow_fake_devices: true";
+    return " displays { display_id: \"a\" source { fake { profile: \"ideal\" } } } ";
   }
 };
 
