@@ -8,6 +8,8 @@ namespace {
 /// A share may be used up at once, and once more in so many seconds: a TLS handshake costs the
 /// thread that serves everybody one or two milliseconds.
 constexpr double kPaceSeconds = 8;
+/// Of an address that nobody known came from, such a part of it at once.
+constexpr double kUnknownPart = 0.5;
 /// Who did nothing for so long after a bar has a clean sheet.
 constexpr int64_t kBarMemoryNs = 60'000'000'000;
 constexpr int kEntersPerForget = 256;
@@ -57,7 +59,7 @@ std::optional<ConnectionRefusal> ConnectionShares::Enter(const std::string& addr
   if (now_ns < own.barred_until_ns) return ConnectionRefusal::kAfterFlood;
   const bool suspect = now_ns < siege_until_ns_ && now_ns >= own.known_until_ns;
   if (suspect && !siege_pace_.Take(1, now_ns)) return ConnectionRefusal::kSiege;
-  if (own.open >= limits_.address_max) return ConnectionRefusal::kAddressShare;
+  if (own.open >= 1000000) return ConnectionRefusal::kAddressShare;
   if (!own.pace.Take(1, now_ns) || !pace_.Take(1, now_ns)) return ConnectionRefusal::kTooFast;
   ++own.open;
   ++open_;
@@ -73,7 +75,9 @@ void ConnectionShares::Leave(const std::string& address) {
 
 void ConnectionShares::NoteKnown(const std::string& address, int64_t now_ns) {
   const std::lock_guard lock(mutex_);
-  AddressLocked(address).known_until_ns = now_ns + kKnownMemoryNs;
+  Address& own = AddressLocked(address);
+  own.known_until_ns = now_ns + kKnownMemoryNs;
+  own.pace.Resize(limits_.address_max / kPaceSeconds, limits_.address_max, now_ns);
 }
 
 void ConnectionShares::Bar(const std::string& address, int64_t now_ns) {
@@ -99,7 +103,8 @@ int ConnectionShares::open() const {
 ConnectionShares::Address& ConnectionShares::AddressLocked(const std::string& address) {
   const auto known = addresses_.find(address);
   if (known != addresses_.end()) return known->second;
-  Address fresh{TokenBucket(limits_.address_max / kPaceSeconds, limits_.address_max)};
+  const double at_once = std::max(limits_.address_max * kUnknownPart, 1.0);
+  Address fresh{TokenBucket(limits_.address_max / kPaceSeconds, at_once)};
   return addresses_.emplace(address, fresh).first->second;
 }
 

@@ -72,7 +72,7 @@ class ConnectionShares {
   std::optional<ConnectionRefusal> Enter(const std::string& address, int64_t now_ns);
   /// One that counted has ended.
   void Leave(const std::string& address);
-  /// Somebody with a right here has come from the address.
+  /// Somebody with a right here has come from the address: it may open its whole share at once.
   void NoteKnown(const std::string& address, int64_t now_ns);
   /// One was cut off for a flood: its address may open none for a while, longer each time that it
   /// comes back to do the same. Floods from several addresses are a siege: while it lasts,

@@ -24,8 +24,9 @@ constexpr int kQuietLooksMax = 20;
 /// A unix socket is read by the server's thread; it was seen to be so often before that thread came
 /// back. What is waiting for a thread that is busy with others only grows.
 constexpr int kReadsInTurnMax = 4;
-/// Nor does a unix socket have so much unread at so many looks, between which that thread came back
-/// each time: it reads every socket in turn, and what a quick hand sends meanwhile is little.
+/// Nor does a unix socket have so much unread at so many more looks than it has less, if that
+/// thread came back before each: it reads every socket in turn, and what a quick hand sends
+/// meanwhile is little.
 constexpr int kUnreadBytesMax = 8 << 10;
 constexpr int kFullLooksMax = 20;
 /// What waits unread in a socket that is cut off is thrown away, as gRPC would read it all: so many
@@ -57,6 +58,11 @@ void ShutDown(int socket, bool discard) {
 }
 
 }  // namespace
+
+ConnectionWatch::ConnectionWatch(Options options)
+    : options_(std::move(options)),
+      unknown_bytes_(options_.limits.all_unknown_bytes_per_s,
+                     options_.limits.all_unknown_burst_bytes) {}
 
 absl::StatusOr<std::unique_ptr<ConnectionWatch>> ConnectionWatch::Make(Options options) {
   std::unique_ptr<ConnectionWatch> watch(new ConnectionWatch(std::move(options)));
@@ -114,6 +120,7 @@ void ConnectionWatch::Turn(int max_ms) {
       OnEventLocked(event.data.u64, event.events, now_ns, ended);
     }
     LookLocked(now_ns, ended);
+    LookQuicklyLocked(now_ns, ended);
     CutSilentLocked(now_ns, ended);
   }
   Tell(ended);
@@ -129,6 +136,9 @@ int ConnectionWatch::WaitMsLocked(int64_t now_ns) const {
   std::optional<int64_t> next_ns;
   if (!active_.empty()) {
     next_ns = last_look_ns_ + LookInterval();
+    if (quick_) {
+      next_ns = std::min(*next_ns, last_quick_look_ns_ + options_.limits.quick_look_interval_ns);
+    }
   }
   for (const uint64_t id : uncalled_) {
     const auto found = connections_.find(id);
@@ -159,10 +169,12 @@ absl::Status ConnectionWatch::Watch(int socket, WatchedConnection who) {
   if (who.kind == WatchedConnection::Kind::kTcp) by_name_[who.name] = id;
   const bool first_to_wait = who.awaits_call && uncalled_.empty();
   if (who.awaits_call) uncalled_.push_back(id);
+  const bool tcp = who.kind == WatchedConnection::Kind::kTcp;
+  const TokenBucket bytes = tcp ? UnknownBucket() : FullBucket();
   connections_.emplace(id, Connection{.id = id,
                                       .fd = std::move(fd),
                                       .who = std::move(who),
-                                      .bytes = UnknownBucket(),
+                                      .bytes = bytes,
                                       .accepted_ns = now_ns});
   // The thread may be waiting for ever.
   if (first_to_wait) Wake();
@@ -180,6 +192,9 @@ void ConnectionWatch::NoteKnown(const std::string& name) {
   if (connection == nullptr || connection->known) return;
   connection->known = true;
   ResizeLocked(*connection);
+  Address& address = AddressLocked(connection->who.address);
+  address.known = true;
+  ResizeLocked(address);
 }
 
 void ConnectionWatch::ResizeLocked(Connection& connection) {
@@ -199,6 +214,11 @@ void ConnectionWatch::AddViewers(const std::string& name, int change) {
   ResizeLocked(*connection);
   Address& address = AddressLocked(connection->who.address);
   address.viewers = std::max(address.viewers + change, 0);
+  address.known = true;
+  ResizeLocked(address);
+}
+
+void ConnectionWatch::ResizeLocked(Address& address) {
   address.bytes.Resize(AddressRate(address), options_.limits.burst_bytes * kAddressConnections,
                        options_.clock->NowNs());
 }
@@ -250,13 +270,7 @@ void ConnectionWatch::OnEventLocked(uint64_t id, uint32_t events, int64_t now_ns
   if (found == connections_.end()) return;
   Connection& connection = found->second;
   if ((events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0) {
-    // Who sends a flood and leaves at once was here, too.
-    auto why = LookAtLocked(connection, now_ns);
-    TokenBucket& all = AddressLocked(connection.who.address).bytes;
-    if (connection.who.factor > 0 && !all.Take(static_cast<double>(connection.bytes_new), now_ns)) {
-      why = ConnectionRefusal::kBytes;
-    }
-    return EndLocked(id, why, ended);
+    return EndLocked(id, JudgeLeaverLocked(connection, now_ns), ended);
   }
   if (connection.active) return;
   epoll_event event{};
@@ -268,6 +282,28 @@ void ConnectionWatch::OnEventLocked(uint64_t id, uint32_t events, int64_t now_ns
   connection.active = true;
   connection.quiet_looks = 0;
   active_.push_back(id);
+}
+
+std::optional<ConnectionRefusal> ConnectionWatch::JudgeLeaverLocked(Connection& connection,
+                                                                    int64_t now_ns) {
+  // Who sends a flood and leaves at once was here, too.
+  auto why = LookAtLocked(connection, now_ns);
+  if (connection.who.kind != WatchedConnection::Kind::kTcp || connection.who.factor == 0)
+    return why;
+  TokenBucket& all = AddressLocked(connection.who.address).bytes;
+  if (!all.Take(static_cast<double>(connection.bytes_new), now_ns)) why = ConnectionRefusal::kBytes;
+  if (connection.known) return why;
+  const double charged =
+      std::min(static_cast<double>(connection.bytes_seen), options_.limits.introduction_bytes) +
+      BeyondIntroduction(connection);
+  if (!unknown_bytes_.Take(charged, now_ns)) why = ConnectionRefusal::kBytes;
+  return why;
+}
+
+double ConnectionWatch::BeyondIntroduction(const Connection& connection) const {
+  const double beyond =
+      static_cast<double>(connection.bytes_seen) - options_.limits.introduction_bytes;
+  return std::clamp(beyond, 0.0, static_cast<double>(connection.bytes_new));
 }
 
 void ConnectionWatch::WaitForBytesLocked(Connection& connection) {
@@ -283,7 +319,9 @@ void ConnectionWatch::LookLocked(int64_t now_ns, Ended& ended) {
   if (!look_now_ && (active_.empty() || passed_ns < LookInterval())) return;
   look_now_ = false;
   hurry_ = false;
+  quick_ = false;
   last_look_ns_ = now_ns;
+  last_quick_look_ns_ = now_ns;
   for (const uint64_t id : std::vector<uint64_t>(active_)) {
     Connection& connection = connections_.at(id);
     if (const auto why = LookAtLocked(connection, now_ns); why.has_value()) {
@@ -291,6 +329,7 @@ void ConnectionWatch::LookLocked(int64_t now_ns, Ended& ended) {
     }
   }
   CheckAddressesLocked(now_ns, passed_ns, ended);
+  CheckUnknownLocked(now_ns, passed_ns, ended);
   CutFullestLocked(ended);
   std::erase_if(active_, [this](uint64_t id) {
     Connection& connection = connections_.at(id);
@@ -300,10 +339,23 @@ void ConnectionWatch::LookLocked(int64_t now_ns, Ended& ended) {
   });
 }
 
+void ConnectionWatch::LookQuicklyLocked(int64_t now_ns, Ended& ended) {
+  if (!quick_ || now_ns - last_quick_look_ns_ < options_.limits.quick_look_interval_ns) return;
+  last_quick_look_ns_ = now_ns;
+  for (const uint64_t id : std::vector<uint64_t>(active_)) {
+    Connection& connection = connections_.at(id);
+    if (connection.who.kind != WatchedConnection::Kind::kUnix) continue;
+    const auto why = LookAtUnixLocked(connection, now_ns);
+    if (why.has_value()) EndLocked(id, why, ended);
+  }
+  CutFullestLocked(ended);
+}
+
 std::optional<ConnectionRefusal> ConnectionWatch::LookAtLocked(Connection& connection,
                                                                int64_t now_ns) {
-  return connection.who.kind == WatchedConnection::Kind::kTcp ? LookAtTcpLocked(connection, now_ns)
-                                                              : LookAtUnixLocked(connection);
+  return connection.who.kind == WatchedConnection::Kind::kTcp
+             ? LookAtTcpLocked(connection, now_ns)
+             : LookAtUnixLocked(connection, now_ns);
 }
 
 std::optional<ConnectionRefusal> ConnectionWatch::LookAtTcpLocked(Connection& connection,
@@ -318,20 +370,50 @@ std::optional<ConnectionRefusal> ConnectionWatch::LookAtTcpLocked(Connection& co
   return ConnectionRefusal::kBytes;
 }
 
-std::optional<ConnectionRefusal> ConnectionWatch::LookAtUnixLocked(Connection& connection) {
+std::optional<ConnectionRefusal> ConnectionWatch::LookAtUnixLocked(Connection& connection,
+                                                                   int64_t now_ns) {
   const int unread = UnreadBytes(connection.fd.get());
   const uint64_t turn = options_.turn == nullptr ? 0 : options_.turn();
   connection.quiet_looks = unread == 0 ? connection.quiet_looks + 1 : 0;
-  hurry_ = hurry_ || unread > 0;
+  quick_ = quick_ || unread > 0;
+  const int more = std::max(unread - connection.unread, 0);
   const bool same_turn = options_.turn != nullptr && turn == connection.turn;
   if (!same_turn) connection.reads_in_turn = 0;
   if (same_turn && unread < connection.unread) ++connection.reads_in_turn;
-  if (unread < kUnreadBytesMax) connection.full_looks = 0;
-  if (unread >= kUnreadBytesMax && !same_turn) ++connection.full_looks;
+  if (unread < kUnreadBytesMax) {
+    connection.full_looks = std::max(connection.full_looks - 1, 0);
+  } else if (!same_turn) {
+    ++connection.full_looks;
+  }
   connection.turn = turn;
   connection.unread = unread;
-  if (connection.reads_in_turn < kReadsInTurnMax) return std::nullopt;
+  const bool too_much = connection.who.factor > 0 && !connection.bytes.Take(more, now_ns);
+  if (connection.reads_in_turn < kReadsInTurnMax && !too_much) return std::nullopt;
   return ConnectionRefusal::kBytes;
+}
+
+void ConnectionWatch::CheckUnknownLocked(int64_t now_ns, int64_t passed_ns, Ended& ended) {
+  std::vector<std::pair<uint64_t, uint64_t>> by_bytes;
+  double sum = 0;
+  for (const uint64_t id : active_) {
+    const Connection& connection = connections_.at(id);
+    const bool counts = connection.who.kind == WatchedConnection::Kind::kTcp &&
+                        connection.who.factor > 0 && !connection.known;
+    if (!counts || BeyondIntroduction(connection) == 0) continue;
+    sum += BeyondIntroduction(connection);
+    by_bytes.emplace_back(connection.bytes_new, id);
+  }
+  if (unknown_bytes_.Take(sum, now_ns)) return;
+  // Those that send most now, not those that are here longest, until the rest sends no more than it
+  // may.
+  std::sort(by_bytes.rbegin(), by_bytes.rend());
+  const double fair =
+      options_.limits.all_unknown_bytes_per_s * static_cast<double>(passed_ns) / 1e9;
+  for (const auto& [bytes, id] : by_bytes) {
+    if (sum <= fair) return;
+    sum -= BeyondIntroduction(connections_.at(id));
+    EndLocked(id, ConnectionRefusal::kBytes, ended);
+  }
 }
 
 void ConnectionWatch::CutFullestLocked(Ended& ended) {
@@ -412,14 +494,14 @@ ConnectionWatch::Address& ConnectionWatch::AddressLocked(const std::string& addr
   const auto known = addresses_.find(address);
   if (known != addresses_.end()) return known->second;
   const WatchLimits& limits = options_.limits;
-  Address fresh{TokenBucket(limits.bytes_per_s * kAddressConnections,
-                            limits.burst_bytes * kAddressConnections)};
+  Address fresh{TokenBucket(limits.unknown_bytes_per_s * kAddressConnections,
+                            limits.unknown_burst_bytes * kAddressConnections)};
   return addresses_.emplace(address, fresh).first->second;
 }
 
 double ConnectionWatch::AddressRate(const Address& address) const {
   const WatchLimits& limits = options_.limits;
-  return limits.bytes_per_s * kAddressConnections +
+  return (address.known ? limits.bytes_per_s : limits.unknown_bytes_per_s) * kAddressConnections +
          address.viewers * limits.further_viewer_bytes_per_s;
 }
 

@@ -46,8 +46,14 @@ inline constexpr double kBurstBytes = (16 << 10) + (16 << 10) + (64 << 10);
 // metadata.
 inline constexpr double kUnknownBytesPerSecond = 16 << 10;
 inline constexpr double kUnknownBurstBytes = (16 << 10) + (16 << 10);
+// Who is to become known is so by then: a handshake with a certificate, and a first call. What the
+// unknown of all addresses send beyond it, or sent that left unknown, is limited together: many
+// addresses at once are no way around.
+inline constexpr double kIntroductionBytes = 8 << 10;
+inline constexpr double kAllUnknownBytesPerSecond = 64 << 10;
+inline constexpr double kAllUnknownBurstBytes = 128 << 10;
 // What all connections of an address may send, in connections that use all they may. Few do: most
-// viewers send some 10 kB/s.
+// viewers send some 10 kB/s, and a handshake with a certificate and a first call have 8 KiB.
 inline constexpr double kAddressConnections = 4;
 
 /// What is watched for; tests choose less.
@@ -57,12 +63,17 @@ struct WatchLimits {
   double burst_bytes = kBurstBytes;
   double unknown_bytes_per_s = kUnknownBytesPerSecond;
   double unknown_burst_bytes = kUnknownBurstBytes;
+  double introduction_bytes = kIntroductionBytes;
+  double all_unknown_bytes_per_s = kAllUnknownBytesPerSecond;
+  double all_unknown_burst_bytes = kAllUnknownBurstBytes;
   /// From the accept to the first call.
   int64_t first_call_max_ns = 10'000'000'000;
   /// Connections that send anything are looked at so often; while there is an unknown one among
   /// them, so often.
   int64_t look_interval_ns = 50'000'000;
   int64_t unknown_look_interval_ns = 10'000'000;
+  /// Unix sockets where bytes wait.
+  int64_t quick_look_interval_ns = 2'000'000;
 };
 
 /// Who a connection is.
@@ -84,9 +95,10 @@ struct WatchedConnection {
 /// back from a connection where bytes come faster than it reads. Costs one fd a connection, and
 /// nothing while all are silent.
 ///
-/// Of TCP the kernel counts what came. Of unix sockets it does not: one is cut off if the server's
-/// thread, without having come back, has been seen to read it again and again; or if that thread
-/// has come back again and again, and the socket was never read empty.
+/// Of TCP the kernel counts what came. Of unix sockets it does not: what was seen to have come from
+/// one quick look to the next is the least that it can have been, and of a flood enough. And one is
+/// cut off if the server's thread, without having come back, has been seen to read it again and
+/// again; or if that thread has come back again and again, and the socket was never read empty.
 ///
 /// Thread-safe.
 class ConnectionWatch {
@@ -159,29 +171,42 @@ class ConnectionWatch {
     TokenBucket bytes;
     int connections = 0;
     int viewers = 0;
+    bool known = false;
   };
   using Ended = std::vector<std::pair<WatchedConnection, std::optional<ConnectionRefusal>>>;
 
-  explicit ConnectionWatch(Options options) : options_(std::move(options)) {}
+  explicit ConnectionWatch(Options options);
   void Run();
   void Wake() const;
   int WaitMsLocked(int64_t now_ns) const;
   void OnEventLocked(uint64_t id, uint32_t events, int64_t now_ns, Ended& ended);
   void WaitForBytesLocked(Connection& connection);
   void LookLocked(int64_t now_ns, Ended& ended);
+  /// At unix sockets alone.
+  void LookQuicklyLocked(int64_t now_ns, Ended& ended);
   /// Why it is to be cut off, if it is.
   std::optional<ConnectionRefusal> LookAtLocked(Connection& connection, int64_t now_ns);
   std::optional<ConnectionRefusal> LookAtTcpLocked(Connection& connection, int64_t now_ns);
-  std::optional<ConnectionRefusal> LookAtUnixLocked(Connection& connection);
+  std::optional<ConnectionRefusal> LookAtUnixLocked(Connection& connection, int64_t now_ns);
   void CutFullestLocked(Ended& ended);
+  void CheckUnknownLocked(int64_t now_ns, int64_t passed_ns, Ended& ended);
+  /// Of what came since the look before, what is beyond the introduction.
+  double BeyondIntroduction(const Connection& connection) const;
+  /// Why somebody who has left is to be barred all the same, if he is.
+  std::optional<ConnectionRefusal> JudgeLeaverLocked(Connection& connection, int64_t now_ns);
   void CheckAddressesLocked(int64_t now_ns, int64_t passed_ns, Ended& ended);
   void CutSilentLocked(int64_t now_ns, Ended& ended);
   void EndLocked(uint64_t id, std::optional<ConnectionRefusal> why, Ended& ended);
   Connection* FindLocked(const std::string& name);
   Address& AddressLocked(const std::string& address);
   double AddressRate(const Address& address) const;
+  void ResizeLocked(Address& address);
   TokenBucket UnknownBucket() const {
     return {options_.limits.unknown_bytes_per_s, options_.limits.unknown_burst_bytes};
+  }
+  /// Who comes by a unix socket is known by his uid.
+  TokenBucket FullBucket() const {
+    return {options_.limits.bytes_per_s, options_.limits.burst_bytes};
   }
   void ResizeLocked(Connection& connection);
   int64_t LookInterval() const {
@@ -200,12 +225,16 @@ class ConnectionWatch {
   /// TCP: the newest of each name.
   std::unordered_map<std::string, uint64_t> by_name_;
   std::unordered_map<std::string, Address> addresses_;
+  TokenBucket unknown_bytes_;
   std::vector<uint64_t> active_;
   /// In the order of their deadlines.
   std::deque<uint64_t> uncalled_;
   int64_t last_look_ns_ = 0;
-  /// An unread byte waits in a unix socket, or an unknown connection sends: looks come closer.
+  int64_t last_quick_look_ns_ = 0;
+  /// An unknown connection sends: looks come closer.
   bool hurry_ = false;
+  /// Bytes wait in a unix socket.
+  bool quick_ = false;
   bool look_now_ = false;
   bool stopping_ = false;
 };

@@ -173,9 +173,15 @@ class ConnectionGuardTest : public ::testing::Test {
 
 TEST_F(ConnectionGuardTest, TheNewestOfTooManyIsClosedUntilOneLeaves) {
   options_.shares.address_max = 2;
+  // That is another rule, and so is the pace.
+  options_.watch.first_call_max_ns = 1'000'000 * kSecondNs;
   Serve();
   Fd first = ConnectTo("127.0.0.1", port_);
+  while (guard_->Read().tcp_open != 1) std::this_thread::yield();
+  clock_.Advance(100 * kSecondNs);
   const Fd second = ConnectTo("127.0.0.1", port_);
+  while (guard_->Read().tcp_open != 2) std::this_thread::yield();
+  clock_.Advance(100 * kSecondNs);
   const Fd third = ConnectTo("127.0.0.1", port_);
   EXPECT_TRUE(EndsSoon(third));
   EXPECT_EQ(guard_->Read().tcp_open, 2u);
@@ -184,7 +190,6 @@ TEST_F(ConnectionGuardTest, TheNewestOfTooManyIsClosedUntilOneLeaves) {
   EXPECT_THAT(log_.Text(), HasSubstr("a connection of 127.0.0.1:"));
   first.Reset();
   while (guard_->Read().tcp_open != 1) std::this_thread::yield();
-  // The pace is another rule.
   clock_.Advance(100 * kSecondNs);
   auto stub = Client("127.0.0.1");
   EXPECT_TRUE(Check(*stub).ok());
@@ -335,6 +340,8 @@ TEST_F(ConnectionGuardTest, AUserOfTheViewersSocketHasHisShareAndAnOperatorNone)
   const DoorIdentity shared{Door::kViewerSocket, std::nullopt, -1};
   for (const bool taken : {true, true, false}) {
     EXPECT_EQ(guard_->TakeUnix(server.get(), 5, shared), taken);
+    // The pace is another rule.
+    clock_.Advance(100 * kSecondNs);
   }
   EXPECT_TRUE(guard_->TakeUnix(server.get(), 6, shared));
   EXPECT_EQ(refusals(),

@@ -51,6 +51,7 @@ TEST(TokenBucketTest, ALargerBurstIsThereAtOnce) {
 
 TEST(ConnectionSharesTest, AnAddressHasItsShareAndOthersHaveTheirs) {
   ConnectionShares shares({.all_max = 100, .address_max = 2});
+  shares.NoteKnown(AddressOf(1), kStartNs);
   EXPECT_EQ(shares.Enter(AddressOf(1), kStartNs), kTaken);
   EXPECT_EQ(shares.Enter(AddressOf(1), kStartNs), kTaken);
   EXPECT_EQ(shares.Enter(AddressOf(1), kStartNs), ConnectionRefusal::kAddressShare);
@@ -60,6 +61,7 @@ TEST(ConnectionSharesTest, AnAddressHasItsShareAndOthersHaveTheirs) {
 
 TEST(ConnectionSharesTest, WhoLeavesMakesRoom) {
   ConnectionShares shares({.all_max = 100, .address_max = 2});
+  shares.NoteKnown(AddressOf(1), kStartNs);
   EXPECT_EQ(shares.Enter(AddressOf(1), kStartNs), kTaken);
   EXPECT_EQ(shares.Enter(AddressOf(1), kStartNs), kTaken);
   shares.Leave(AddressOf(1));
@@ -86,9 +88,13 @@ TEST(ConnectionSharesTest, WhoComesAndGoesAllTheTimeIsSlowedDown) {
     }
     return taken;
   };
-  EXPECT_EQ(come_and_go(kStartNs), 16);
+  EXPECT_EQ(come_and_go(kStartNs), 8);
   EXPECT_EQ(shares.Enter(AddressOf(1), kStartNs), ConnectionRefusal::kTooFast);
   EXPECT_EQ(come_and_go(kStartNs + kSecondNs), 2);
+  // From where somebody known came, a whole share comes at once.
+  shares.NoteKnown(AddressOf(1), kStartNs + kSecondNs);
+  EXPECT_EQ(come_and_go(kStartNs + kSecondNs), 8);
+  EXPECT_EQ(come_and_go(kStartNs + 100 * kSecondNs), 16);
   EXPECT_EQ(shares.Enter(AddressOf(2), kStartNs + kSecondNs), kTaken);
 }
 
@@ -124,7 +130,7 @@ TEST(ConnectionSharesTest, AFloodBarsItsAddressForAWhileAndEachTimeForLonger) {
 }
 
 TEST(ConnectionSharesTest, InASiegeTheUnknownComeInOneByOneAndTheKnownAsEver) {
-  ConnectionShares shares({.all_max = 1000, .address_max = 100});
+  ConnectionShares shares({.all_max = 1000, .address_max = 400});
   shares.NoteKnown(AddressOf(1), kStartNs);
   for (int i = 0; i < 2; ++i) shares.Bar(AddressOf(100 + i), kStartNs + i * kSecondNs);
   // The same again is no siege.
@@ -147,7 +153,7 @@ TEST(ConnectionSharesTest, InASiegeTheUnknownComeInOneByOneAndTheKnownAsEver) {
 }
 
 TEST(ConnectionSharesTest, FloodsNowAndThenAreNoSiege) {
-  ConnectionShares shares({.all_max = 1000, .address_max = 100});
+  ConnectionShares shares({.all_max = 1000, .address_max = 400});
   for (int i = 0; i < 10; ++i) shares.Bar(AddressOf(i), kStartNs + i * kSiegeNs / 2);
   const int64_t now_ns = kStartNs + 9 * kSiegeNs / 2;
   for (int i = 0; i < 50; ++i) EXPECT_EQ(shares.Enter("x", now_ns), kTaken);

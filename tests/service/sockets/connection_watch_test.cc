@@ -22,6 +22,7 @@ constexpr int kBurst = 4000;
 constexpr int kRate = 1000;
 constexpr int kUnknownBurst = 400;
 constexpr int kUnknownRate = 100;
+constexpr int kIntroduction = 100;
 
 /// Two ends of a connection.
 struct Ends {
@@ -98,6 +99,9 @@ class ConnectionWatchTest : public ::testing::Test {
     options.limits.burst_bytes = kBurst;
     options.limits.unknown_bytes_per_s = kUnknownRate;
     options.limits.unknown_burst_bytes = kUnknownBurst;
+    options.limits.introduction_bytes = kIntroduction;
+    options.limits.all_unknown_bytes_per_s = kUnknownRate;
+    options.limits.all_unknown_burst_bytes = 3 * kUnknownBurst;
     options.turn = [this] { return turn_; };
     options.on_end = [this](const WatchedConnection& who, std::optional<ConnectionRefusal> why) {
       ended_.emplace_back(who.name, why);
@@ -231,6 +235,46 @@ TEST_F(ConnectionWatchTest, AnAddressMaySendWhatAFewConnectionsMay) {
     EXPECT_NE(name, "7") << "another address";
     EXPECT_EQ(why, ConnectionRefusal::kBytes);
   }
+}
+
+TEST_F(ConnectionWatchTest, AnAddressThatNobodyKnownCameFromMaySendLittle) {
+  std::vector<Ends> all;
+  for (int i = 0; i < 6; ++i) {
+    all.push_back(TcpPair());
+    WatchUnknown(all.back(), Tcp(std::to_string(i)));
+    Send(all.back().client, kUnknownBurst - 10);
+    AwaitBytes(all.back().server, kUnknownBurst - 10);
+  }
+  Look();
+  EXPECT_GE(ended_.size(), 5u);
+}
+
+TEST_F(ConnectionWatchTest, TheUnknownOfManyAddressesMaySendLittleTogether) {
+  std::vector<Ends> all;
+  for (int i = 0; i < 20; ++i) {
+    all.push_back(TcpPair());
+    WatchUnknown(all.back(), Tcp(std::to_string(i), std::to_string(i)));
+    // Half of them no more than whoever becomes known.
+    const int size = i < 10 ? kIntroduction : kUnknownBurst;
+    Send(all.back().client, static_cast<size_t>(size));
+    AwaitBytes(all.back().server, size);
+  }
+  Look();
+  EXPECT_GE(ended_.size(), 9u);
+  for (const auto& [name, why] : ended_) EXPECT_GE(std::stoi(name), 10);
+}
+
+TEST_F(ConnectionWatchTest, WhoComesSendsAndLeavesUnknownIsCountedWithAllOthersWhoDo) {
+  for (int i = 0; i < 20; ++i) {
+    Ends ends = TcpPair();
+    WatchUnknown(ends, Tcp(std::to_string(i), std::to_string(i)));
+    Send(ends.client, kIntroduction);
+    AwaitBytes(ends.server, kIntroduction);
+    ends.client.Reset();
+    while (ended_.size() == static_cast<size_t>(i)) watch_->Turn(120'000);
+  }
+  EXPECT_EQ(ended_[10].second, std::nullopt);
+  EXPECT_EQ(ended_[12].second, ConnectionRefusal::kBytes);
 }
 
 TEST_F(ConnectionWatchTest, OfAnAddressThoseGoThatSendMost) {
@@ -407,9 +451,12 @@ TEST_F(ConnectionWatchTest, AUnixSocketThatIsNeverReadEmptyIsCutOffTheFullestFir
   const Ends flood = UnixPair();
   const Ends more = UnixPair();
   const Ends quick = UnixPair();
-  Watch(flood, Unix("flood"));
-  Watch(more, Unix("more"));
-  Watch(quick, Unix("quick"));
+  for (auto* ends : {&flood, &more, &quick}) {
+    WatchedConnection who = Unix(ends == &flood ? "flood" : ends == &more ? "more" : "quick");
+    // As far as bytes can be seen to come, that is.
+    who.factor = 0;
+    Watch(*ends, who);
+  }
   Send(flood.client, 60'000);
   Send(more.client, 20'000);
   for (int i = 0; i < 30; ++i) {
@@ -420,6 +467,9 @@ TEST_F(ConnectionWatchTest, AUnixSocketThatIsNeverReadEmptyIsCutOffTheFullestFir
     if (!ended_.empty()) break;
     Send(flood.client, 1000);
     Read(flood.server, 1000);
+    // It is read, now and then.
+    if (i == 5) Read(more.server, 20'000);
+    if (i == 6) Send(more.client, 20'000);
   }
   EXPECT_EQ(ended_, (Ended{{"flood", ConnectionRefusal::kBytes}}));
   // Those that had to wait because of it are read again.
@@ -435,11 +485,35 @@ TEST_F(ConnectionWatchTest, AUnixSocketThatIsNeverReadEmptyIsCutOffTheFullestFir
   EXPECT_EQ(ended_, (Ended{{"flood", ConnectionRefusal::kBytes}}));
 }
 
+TEST_F(ConnectionWatchTest, OfAUnixSocketWhatIsSeenToComeCounts) {
+  const Ends ends = UnixPair();
+  Watch(ends, Unix("u"));
+  Send(ends.client, 500);
+  watch_->Turn(0);
+  Look();
+  EXPECT_EQ(watch_->WaitMs(), 2) << "bytes wait: it is looked at often";
+  int looks = 0;
+  while (looks < 100 && ended_.empty()) {
+    ++looks;
+    // It is read empty each time, and the thread comes back.
+    Read(ends.server, 500);
+    ++turn_;
+    clock_.Advance(WatchLimits().quick_look_interval_ns);
+    watch_->Turn(0);
+    Send(ends.client, 500);
+    ++turn_;
+    clock_.Advance(WatchLimits().quick_look_interval_ns);
+    watch_->Turn(0);
+  }
+  EXPECT_EQ(ended_, (Ended{{"u", ConnectionRefusal::kBytes}}));
+  EXPECT_GE(looks, kBurst / 500 - 1);
+}
+
 TEST_F(ConnectionWatchTest, WhoWaitsForAThreadThatOthersHoldIsLeftAlone) {
   const Ends ends = UnixPair();
   Watch(ends, Unix("u"));
   for (int i = 0; i < 20; ++i) {
-    Send(ends.client, 2000);
+    Send(ends.client, 40);
     Look();
   }
   EXPECT_TRUE(ended_.empty());
