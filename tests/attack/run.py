@@ -3,8 +3,8 @@
 
 Usage: run.py [BIN]              the folder of planecastd and planecast; default build/release/bin
          --seconds N             how long each attacks, and how long peace is looked at before (5)
-         --pairs N               peace and attack so many times, judged by the medians (1; who fails
-                                 is tried until there are three)
+         --pairs N               peace and attack so many times, judged by the medians (1)
+         --tries N               pairs at most, for who fails (3)
          --only NAME[/WAY]       this attacker alone; may be repeated
          --list                  says who there is
          --self-test             proves that each criterion can fail, without a daemon
@@ -17,6 +17,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import signal
 import statistics
 import subprocess
 import sys
@@ -37,7 +38,6 @@ LIST_MAX_S = 1.0
 RESIDENT_GROWTH_MAX_MB = 64
 OPEN_FILES_MORE_MAX = 16
 AFTERMATH_S = 10
-PAIRS_TO_JUDGE = 3
 # Until an attacker's process is ready, and how long it may take to end.
 PATIENCE_S = 20
 STRANGER_UID = STRANGER_GID = 65534
@@ -149,16 +149,16 @@ class Meter(threading.Thread):
     def __init__(self, daemon):
         super().__init__(daemon=True)
         self._daemon = daemon
-        self._stop = threading.Event()
+        self._finished = threading.Event()
         self.resident_mb, self.files = 0.0, 0
 
     def run(self):
-        while not self._stop.wait(0.1):
+        while not self._finished.wait(0.1):
             self.resident_mb = max(self.resident_mb, self._daemon.resident_mb)
             self.files = max(self.files, self._daemon.open_files)
 
     def stop(self):
-        self._stop.set()
+        self._finished.set()
         self.join()
 
 
@@ -275,11 +275,14 @@ def attack_with(house, name, way, options, core):
     while True:
         pairs.append(measure(house, name, way, options.seconds, core))
         print(row(title, pairs[-1]), flush=True)
+        if judge(floor, pairs[-1:]):
+            # The next look is at a daemon that nobody has attacked.
+            house.close()
         if len(pairs) < options.pairs:
             continue
         wrong = judge(floor, pairs)
         # One look can be bad luck; what broke something was none.
-        if not wrong or pairs[-1].broken or len(pairs) >= max(PAIRS_TO_JUDGE, options.pairs):
+        if not wrong or pairs[-1].broken or len(pairs) >= max(options.tries, options.pairs):
             break
     for sentence in wrong:
         print(f"    FAILED {title}: {sentence}", flush=True)
@@ -352,10 +355,13 @@ def main():
                         default=HERE.parent.parent / "build/release/bin")
     parser.add_argument("--seconds", type=int, default=5)
     parser.add_argument("--pairs", type=int, default=1)
+    parser.add_argument("--tries", type=int, default=3)
     parser.add_argument("--only", action="append", default=[])
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--self-test", action="store_true")
     options = parser.parse_args()
+    # What it has started ends with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     if options.list:
         for name in attack.names():
             module = attack.load(name)

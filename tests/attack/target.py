@@ -106,11 +106,22 @@ class Target:
         """A connection that has said hello."""
         raw = self.socket(number)
         if self._context is not None:
+            self._await_connected(raw)
             raw = self._context.wrap_socket(raw, do_handshake_on_connect=False)
         connection = Connection(self, raw)
         connection.shake_hands()
         connection.queue(wire.greeting(window))
         return connection
+
+    def _await_connected(self, raw):
+        poll = select.poll()
+        poll.register(raw, select.POLLOUT)
+        poll.poll(min(self.left(), HANDSHAKE_MAX_S) * 1000)
+        try:
+            raw.getpeername()
+        except OSError:
+            raw.close()
+            raise Cut from None
 
     def again_and_again(self, attack):
         """Calls attack(connection) with a new connection whenever the last is cut off."""

@@ -6,6 +6,7 @@ on the monotonic clock. Ends with its input, or with one line that says why.
 """
 
 import json
+import os
 import select
 import sys
 import time
@@ -59,7 +60,11 @@ def main():
         why = watch(Home(json.loads(sys.stdin.readline())))
     except Cut:
         why = "its connection was closed"
-    print(f"ended: {why}", flush=True)
+    try:
+        print(f"ended: {why}", flush=True)
+    except BrokenPipeError:
+        # Nobody listens any more.
+        os._exit(1)
 
 
 if __name__ == "__main__":
