@@ -16,7 +16,8 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 START_MAX_S = 60
 # A size and a rate that any machine encodes beside whatever else it does.
-DISPLAY = ("--fake", "ideal:desktop", "--size", "640x360", "--rate", "30")
+DISPLAY_RATE_HZ = 30
+DISPLAY = ("--fake", "ideal:desktop", "--size", "640x360", "--rate", str(DISPLAY_RATE_HZ))
 # A call of an operator that takes longer has failed.
 CALL_MAX_S = 5
 # What systemd gives to services: attackers are to find the limit that users have.
@@ -166,7 +167,7 @@ class Viewer:
         self._process = subprocess.Popen([sys.executable, HERE / "viewer.py"],
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         facts = {"way": "tls", "path": "", "ports": daemon.ports, "seconds": 0, "display": display,
-                 "displays": {}, "secret": daemon.ticket(display)}
+                 "displays": {}, "secret": daemon.ticket(display), "rate_hz": DISPLAY_RATE_HZ}
         self._process.stdin.write(json.dumps(facts) + "\n")
         self._process.stdin.flush()
         self._reader = threading.Thread(target=self._read, daemon=True)

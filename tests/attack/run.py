@@ -25,14 +25,13 @@ import threading
 import time
 
 import attack
-from house import House, HouseError
+from house import DISPLAY_RATE_HZ, House, HouseError
 
 HERE = pathlib.Path(__file__).resolve().parent
 # Of its own pictures in peace, what the viewer keeps.
 PICTURES_KEPT_MIN = 0.9
 # In peace fewer than this share of what the display shows: the machine is too slow to tell anything.
 PEACE_MIN = 0.5
-DISPLAY_RATE_HZ = 30
 LISTS, LISTS_IN_PEACE = 10, 3
 LIST_MAX_S = 1.0
 RESIDENT_GROWTH_MAX_MB = 64
