@@ -9,6 +9,7 @@ from target import Cut
 WAYS = ("tls", "crowd")
 FLOOR = {"streams": 2000}
 CONNECTIONS = 64
+EACH_TURN = 4
 TICK_S = 0.05
 RATE_FIRST, RATE_MIN = 256 << 10, 1 << 10
 SLOWER, FASTER = 0.7, 1.1
@@ -24,8 +25,8 @@ def attack(target):
         target.left()
         began = time.monotonic()
         cut = 0
-        # One more a turn, so that nobody is kept waiting by what can't be had.
-        if len(connections) < CONNECTIONS:
+        # A few more a turn, so that nobody is kept waiting by what can't be had.
+        for _ in range(min(EACH_TURN, CONNECTIONS - len(connections))):
             cut += not connect(target, connections, next(numbers))
         for connection in list(connections):
             if not send_some(target, connection, rate):
