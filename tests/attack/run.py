@@ -5,6 +5,7 @@ Usage: run.py [BIN]              the folder of planecastd and planecast; default
          --seconds N             how long each attacks, and how long peace is looked at before (5)
          --pairs N               peace and attack so many times, judged by the medians (1)
          --tries N               pairs at most, for who fails (3)
+         --brief                 each attacker on one of its ways alone, or on those that it names
          --only NAME[/WAY]       this attacker alone; may be repeated
          --list                  says who there is
          --self-test             proves that each criterion can fail, without a daemon
@@ -253,9 +254,14 @@ def row(title, pair):
             f"  {done}; {sent:,.1f} MB/s")
 
 
-def chosen(only):
+def ways(name, brief=False):
+    module = attack.load(name)
+    return getattr(module, "BRIEF_WAYS", module.WAYS[:1]) if brief else module.WAYS
+
+
+def chosen(only, brief):
     """(name, way) of those that the arguments name, each by itself or all."""
-    everyone = [(name, way) for name in attack.names() for way in attack.load(name).WAYS]
+    everyone = [(name, way) for name in attack.names() for way in ways(name, brief)]
     if not only:
         return everyone
     found = [(name, way) for name, way in everyone if name in only or f"{name}/{way}" in only]
@@ -295,7 +301,7 @@ def run(options):
     passed, failed = 0, []
     print(HEAD, flush=True)
     try:
-        for name, way in chosen(options.only):
+        for name, way in chosen(options.only, options.brief):
             if attack_with(house, name, way, options, core):
                 passed += 1
             else:
@@ -356,6 +362,7 @@ def main():
     parser.add_argument("--pairs", type=int, default=1)
     parser.add_argument("--tries", type=int, default=3)
     parser.add_argument("--only", action="append", default=[])
+    parser.add_argument("--brief", action="store_true")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--self-test", action="store_true")
     options = parser.parse_args()
@@ -364,7 +371,7 @@ def main():
     if options.list:
         for name in attack.names():
             module = attack.load(name)
-            print(f"{name:24} {', '.join(module.WAYS):24} {module.__doc__.splitlines()[0]}")
+            print(f"{name:24} {', '.join(ways(name)):24} {module.__doc__.splitlines()[0]}")
         return 0
     if options.self_test:
         return self_test()

@@ -2,7 +2,7 @@
 
 import wire
 
-WAYS = ("plain", "tls")
+WAYS = ("tls", "plain")
 FLOOR = {"frames": 200}
 BATCH = 8
 

@@ -7,7 +7,7 @@ import time
 import wire
 from target import Cut
 
-WAYS = ("plain", "tls")
+WAYS = ("tls", "plain")
 FLOOR = {"frames": 500}
 # Of the connection, in bytes a second; less after it was cut off.
 RATE_FIRST, RATE_MIN, SLOWER = 300 << 10, 8 << 10, 0.7

@@ -3,6 +3,7 @@
 import wire
 
 WAYS = ("plain", "tls", "unix", "crowd")
+BRIEF_WAYS = ("plain", "tls", "unix")
 # What it does at least in a second, where nobody cuts it off.
 FLOOR = {"streams": 2000}
 BATCH = 1000

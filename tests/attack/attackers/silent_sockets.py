@@ -7,6 +7,7 @@ import select
 from target import Cut
 
 WAYS = ("plain", "tls", "unix", "crowd")
+BRIEF_WAYS = ("plain", "tls", "unix")
 FLOOR = {"connections": 200}
 SOCKETS = 4000
 EACH_TURN = 500

@@ -7,6 +7,7 @@ import wire
 from target import Cut
 
 WAYS = ("plain", "tls")
+BRIEF_WAYS = ("plain", "tls")
 FLOOR = {"connections": 50}
 CONNECTIONS = 1000
 EACH_TURN = 100

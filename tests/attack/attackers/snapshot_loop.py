@@ -6,7 +6,10 @@ from target import Storm
 WAYS = ("plain",)
 ROLE = "viewer"
 FLOOR = {"calls": 20}
+# A large picture, which the guest does not change.
+DISPLAYS = {"large": ("--fake", "ideal:static", "--size", "1920x1080", "--rate", "1")}
 
 
 def attack(target):
-    Storm(target, wire.GET_SNAPSHOT, wire.named(target.display), connections=4, calls=16).run()
+    Storm(target, wire.GET_SNAPSHOT, wire.named(target.displays["large"]),
+          connections=4, calls=16).run()

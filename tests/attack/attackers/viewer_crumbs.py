@@ -7,7 +7,7 @@ import wire
 from header_crumbs import BUILD_UP, RATE_FIRST, RATE_MIN, SLOWER, crumble
 from target import Cut
 
-WAYS = ("plain", "tls")
+WAYS = ("tls", "plain")
 ROLE = "viewer"
 FLOOR = {"frames": 500}
 
