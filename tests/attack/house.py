@@ -1,5 +1,6 @@
 """What is attacked: the real planecastd with a fake display, and an honest viewer of it."""
 
+import grp
 import itertools
 import json
 import os
@@ -44,8 +45,8 @@ class HouseError(Exception):
 
 
 def free_uid():
-    """A number that no user of this machine has."""
-    taken = {entry.pw_uid for entry in pwd.getpwall()}
+    """A number that no user and no group of this machine has."""
+    taken = {entry.pw_uid for entry in pwd.getpwall()} | {entry.gr_gid for entry in grp.getgrall()}
     return next(uid for uid in range(61184, 65000) if uid not in taken)
 
 
