@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "vfio/plane_memory.h"
@@ -39,8 +40,9 @@ absl::StatusOr<Fd> DmabufCache::GetFd(uint32_t dmabuf_id) {
   const int result = device_->GetDmabuf(dmabuf_id);
   if (result == -EPROTO) {
     return absl::FailedPreconditionError(
-        "the device answers VFIO_DEVICE_GET_GFX_DMABUF as another dialect of the ABI would; attach "
-        "it with the dialect of its kernel");
+        "what the device answers to VFIO_DEVICE_GET_GFX_DMABUF is no dma-buf, as in another "
+        "dialect "
+        "of the ABI; attach it with the dialect of its kernel");
   }
   if (result < 0) {
     // Not the canonical code: a stale id is EINVAL or ENOENT, and passes.
@@ -51,7 +53,10 @@ absl::StatusOr<Fd> DmabufCache::GetFd(uint32_t dmabuf_id) {
   Fd fd(sys, result);
   const int flags = sys.GetFdFlags(fd.get());
   if (flags >= 0 && (flags & FD_CLOEXEC) == 0) {
-    driver_takes_references_ = false;
+    if (std::exchange(driver_takes_references_, false)) {
+      // Can't fail: it asks for no more than there is.
+      fds_->ClaimBuffers(fds_->buffers()).IgnoreError();
+    }
     // A copy of the same file, so that no child process inherits it.
     const int copy = sys.Dup(fd.get());
     if (copy >= 0) fd = Fd(sys, copy);
@@ -66,6 +71,9 @@ absl::StatusOr<std::shared_ptr<const PlaneBuffer>> DmabufCache::Fetch(
   } else if (entries_.size() >= kIdsMaxUnreferenced) {
     return absl::FailedPreconditionError(
         "the guest has shown more framebuffers than can be kept apart; detach and attach again");
+  } else {
+    const size_t kept = std::min(kept_.size() + 1, kKeptMaxUnreferenced);
+    if (absl::Status room = fds_->ClaimBuffers(kept); !room.ok()) return room;
   }
   absl::StatusOr<Fd> fd = GetFd(dmabuf_id);
   if (!fd.ok()) return fd.status();
@@ -97,8 +105,39 @@ void DmabufCache::Keep(uint32_t dmabuf_id, Buffer buffer) {
     return;
   }
   kept_.emplace_front(dmabuf_id, std::move(buffer));
-  const size_t kept_max = driver_takes_references_ ? kKeptMax : kKeptMaxUnreferenced;
+  const size_t kept_max = KeptMax();
+  if (kept_.size() <= kept_max) return;
+  NoteShort(kept_max < kKeptMax && !is_idle_);
   while (kept_.size() > kept_max) kept_.pop_back();
+}
+
+size_t DmabufCache::KeptMax() const {
+  if (!driver_takes_references_) return kKeptMaxUnreferenced;
+  return is_idle_ ? fds_->buffers() : fds_->buffers_max();
+}
+
+void DmabufCache::SetIdle(bool idle) {
+  is_idle_ = idle;
+  if (idle) NoteShort(false);
+  Trim();
+}
+
+bool DmabufCache::Trim() {
+  const size_t kept_max = KeptMax();
+  while (kept_.size() > kept_max) kept_.pop_back();
+  return kept_max >= kKeptMax && NoteShort(false);
+}
+
+bool DmabufCache::NoteShort(bool is_short) {
+  if (is_short == !problem_.ok()) return false;
+  problem_ = absl::OkStatus();
+  if (is_short) {
+    problem_ = absl::ResourceExhaustedError(absl::StrCat(
+        "the daemon's limit of ", fds_->limit(),
+        " file descriptors is short for its displays; raise LimitNOFILE, or detach some"));
+  }
+  fds_->SetShort(is_short);
+  return true;
 }
 
 }  // namespace planecast

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "vfio/fd_budget.h"
 #include "vfio/gfx_device.h"
 
 namespace planecast {
@@ -29,27 +30,43 @@ namespace planecast {
 ///   the unrepaired mbochs has. There the limit is high, and an id whose fd was closed is never
 ///   fetched again: it fails with FAILED_PRECONDITION. (Only for as long as this cache lives: the
 ///   next session on a device that stayed open elsewhere can't know.)
+/// - Where fds are short, the limit of the first kind is what the process's budget allows, and
+///   nobody keeps more than the least while nobody watches. Of the second kind every buffer is
+///   claimed there before it is fetched: nothing is let go, the next one is refused.
 ///
 /// Bound to the display's thread; the buffers themselves may be released anywhere.
 class DmabufCache {
  public:
-  /// Entries kept beside what others hold. A guest flips among two or three buffers, and has a few
-  /// cursors.
-  static constexpr size_t kKeptMax = 32;
+  /// Entries kept beside what others hold, where fds are plenty. A guest flips among two or three
+  /// buffers, and has a few cursors.
+  static constexpr size_t kKeptMax = kBuffersKeptMax;
   /// The same for drivers that take no references; each costs an fd of this process.
   static constexpr size_t kKeptMaxUnreferenced = 256;
   /// Ids that are remembered on such drivers; beyond that, nothing is fetched any more.
   static constexpr size_t kIdsMaxUnreferenced = 65536;
 
-  /// `device` must outlive this.
-  explicit DmabufCache(GfxDevice& device) : device_(&device) {}
+  /// Without a budget of fds. `device` must outlive this.
+  explicit DmabufCache(GfxDevice& device) : device_(&device), fds_(&no_budget_) {}
+  /// Both must outlive this.
+  DmabufCache(GfxDevice& device, FdClaim& fds) : device_(&device), fds_(&fds) {}
+  DmabufCache(const DmabufCache&) = delete;
+  DmabufCache& operator=(const DmabufCache&) = delete;
 
   /// The buffer that a Query just described as `layout`, fetched if it is not known.
   ///
   /// INVALID_ARGUMENT if the memory is too small, FAILED_PRECONDITION if it can't be fetched and
-  /// trying again is of no use; any other error may pass: query again.
+  /// trying again is of no use, RESOURCE_EXHAUSTED if there is no fd left for it; any other error
+  /// may pass: query again.
   absl::StatusOr<std::shared_ptr<const PlaneBuffer>> Get(uint32_t dmabuf_id,
                                                          const PlaneLayout& layout);
+
+  /// Nobody watches, or somebody does again. problem() may be another one after it.
+  void SetIdle(bool idle);
+  /// Lets go of what is too much by now. Costs nothing where nothing is. True if problem() is
+  /// another one now.
+  bool Trim();
+  /// OK, or that fewer buffers are kept than would be, and what helps.
+  const absl::Status& problem() const { return problem_; }
 
   /// GETs done so far.
   uint64_t gets_count() const { return gets_count_; }
@@ -67,8 +84,14 @@ class DmabufCache {
   absl::StatusOr<Buffer> Fetch(uint32_t dmabuf_id, const PlaneLayout& described);
   absl::StatusOr<Buffer> Insert(uint32_t dmabuf_id, const PlaneLayout& described, Fd fd);
   void Keep(uint32_t dmabuf_id, Buffer buffer);
+  size_t KeptMax() const;
+  bool NoteShort(bool is_short);
 
   GfxDevice* device_;
+  FdClaim no_budget_;
+  FdClaim* fds_;
+  bool is_idle_ = false;
+  absl::Status problem_;
   /// On drivers that take no references, an entry whose buffer is gone marks an id as closed.
   std::unordered_map<uint32_t, Entry> entries_;
   /// Most recently used first.

@@ -141,7 +141,8 @@ struct Cursor {
   friend bool operator==(const Cursor&, const Cursor&) = default;
 };
 
-/// Largest cursor image that planecast accepts, in each direction.
-inline constexpr uint32_t kCursorSizeMaxPx = 1024;
+/// Largest cursor image that planecast accepts, in each direction: twice what any GPU's cursor
+/// plane takes. Its pixels are 1 MiB, a quarter of what gRPC's clients take in a message.
+inline constexpr uint32_t kCursorSizeMaxPx = 512;
 
 }  // namespace planecast

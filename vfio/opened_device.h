@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "vfio/fd.h"
+#include "vfio/fd_budget.h"
 
 namespace planecast {
 
@@ -13,8 +14,11 @@ namespace planecast {
 /// Made by vfio/open_device.h, consumed by MakeVfioSource. Destruction closes everything, the
 /// device first. Thread-compatible.
 struct OpenedDevice {
+  /// The place of all its fds in the process's budget; not valid where there is none. First, so
+  /// that it is given back last.
+  FdClaim fds;
   /// What `device` needs open beside it: group and container, or the iommufd. Not used otherwise.
-  /// Declared first, so that it is closed last.
+  /// Declared before it, so that it is closed after it.
   std::vector<Fd> keep_alive;
   /// The device. All system calls on it go through device.sys().
   Fd device;
@@ -23,7 +27,7 @@ struct OpenedDevice {
   Fd vmm_pidfd;
   /// Somebody else owns the device: only the gfx ioctls, region info and mappings may be used.
   bool borrowed = false;
-  /// For a person, e.g. "group 12, device 83b8f4f2-509f-382f-3c1e-e6bfe0fa1001".
+  /// For a person: what was opened, and by what it is known to be the right device.
   std::string description;
 };
 

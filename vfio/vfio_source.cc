@@ -73,11 +73,13 @@ class VfioPlaneSource : public PlaneSource {
   VfioPlaneSource(OpenedDevice opened, const VfioSourceOptions& options)
       : opened_(std::move(opened)),
         device_(opened_.device.sys(), opened_.device.get(), options.dialect),
-        cache_(device_),
+        cache_(device_, opened_.fds),
         regions_(device_),
         cursor_(cache_),
         probe_pacer_(kProbePacing),
-        look_pacer_(kLookPacing) {}
+        look_pacer_(kLookPacing) {
+    info_.description = opened_.description;
+  }
   ~VfioPlaneSource() override;
 
   absl::Status Init(FlipEventChoice choice);
@@ -186,6 +188,8 @@ absl::Status VfioPlaneSource::Init(FlipEventChoice choice) {
   const auto kind = device_.Probe();
   if (!kind.ok()) return kind.status();
   info_.plane_kind = *kind;
+  if (!is_dmabuf()) opened_.fds.ReleaseBuffers();
+  cache_.SetIdle(true);
   InitEdid();
   InitFlipEvents(choice);
   return absl::OkStatus();
@@ -230,6 +234,7 @@ void VfioPlaneSource::NoteProblems() {
   note("no flip events, polling instead: ", flip_problem_);
   note("the guest was not offered the mode: ", edid_problem_);
   note("the cursor's image, which only the CPU reads, is not known: ", cursor_.problem());
+  note("fewer of the guest's framebuffers are kept open: ", cache_.problem());
 }
 
 std::vector<int> VfioPlaneSource::wait_fds() const {
@@ -246,6 +251,7 @@ PlaneSource::Events VfioPlaneSource::HandleEvents(int64_t now_ns) {
   if (opened_.vmm_pidfd.valid() && IsReadable(opened_.vmm_pidfd.get())) is_gone_ = true;
   events.gone = is_gone_;
   if (is_gone_) return events;
+  if (cache_.Trim()) NoteProblems();
   if (events_ != nullptr) {
     const FlippedPlanes planes = events_->Drain();
     if (is_watched_) NoteFlips(planes, now_ns, events);
@@ -407,6 +413,7 @@ void VfioPlaneSource::LookAtPrimary(int64_t now_ns, PlaneLook& look) {
     case absl::StatusCode::kInvalidArgument:
     case absl::StatusCode::kFailedPrecondition:
     case absl::StatusCode::kUnimplemented:
+    case absl::StatusCode::kResourceExhausted:
       transient_since_ns_ = 0;
       return Fail(buffer.status(), look);
     default:
@@ -516,6 +523,8 @@ void VfioPlaneSource::NoteSafetyLook(bool found, int64_t now_ns) {
 void VfioPlaneSource::SetWatched(bool watched, int64_t now_ns) {
   if (is_watched_ == watched) return;
   is_watched_ = watched;
+  cache_.SetIdle(!watched);
+  NoteProblems();
   if (events_ != nullptr) {
     if (absl::Status done = events_->SetEnabled(watched); !done.ok()) Degrade(done);
   }

@@ -1,6 +1,7 @@
 // The PlaneSource on a VFIO device.
 #pragma once
 
+#include <cstddef>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -20,6 +21,10 @@ enum class AbiDialect {
   /// The draft of 2017-07: one ioctl gives plane and fd.
   kV1,
 };
+
+/// Buffers that the v1 dialect keeps open beside those that are wanted. Guests flip among two or
+/// three.
+inline constexpr size_t kV1BuffersMax = 32;
 
 /// How to learn of flips.
 enum class FlipEventChoice {

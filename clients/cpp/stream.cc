@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "clients/cpp/backoff.h"
+#include "clients/cpp/cursor_images.h"
 #include "clients/cpp/error_reason.h"
 #include "clients/cpp/start_stream.h"
 
@@ -225,11 +226,12 @@ class StreamImpl : public Stream {
     metadata_->AddToStream(context);
     const std::unique_ptr<Call> call = stub_->StreamDisplay(&context);
     std::thread writer([&] { WriteRequests(*call); });
-    v1::StreamDisplayResponse response;
-    while (call->Read(&response) && !IsStopping()) HandleEvent(response.event(), ending);
+    const absl::Status broken = ReadEvents(*call, ending);
+    if (!broken.ok()) context.TryCancel();
     CloseConnection();
     writer.join();
     ending.status = explain_(call->Finish());
+    if (!broken.ok()) ending.status = broken;
     // After a Goodbye the connection's own end has nothing to add.
     if (ending.goodbye) {
       ending.status = StatusOf(*ending.goodbye);
@@ -237,6 +239,17 @@ class StreamImpl : public Stream {
       ending.status = absl::UnavailableError("the server ended the stream");
     }
     return ending;
+  }
+
+  // Until the end, or something that no server may send: an error then.
+  absl::Status ReadEvents(Call& call, Ending& ending) {
+    cursors_ = {};
+    v1::StreamDisplayResponse response;
+    absl::Status status;
+    while (status.ok() && call.Read(&response) && !IsStopping()) {
+      status = HandleEvent(response.event(), ending);
+    }
+    return status;
   }
 
   // False if the stream is to stop.
@@ -282,6 +295,7 @@ class StreamImpl : public Stream {
     start.set_name(name_);
     start.set_acknowledges(options_.acknowledge != AcknowledgeMode::kNever);
     start.set_cursor_in_picture(options_.cursor_in_picture);
+    CursorImages::Describe(*start.mutable_capabilities());
     {
       const std::lock_guard lock(mutex_);
       *start.mutable_limits() = limits_;
@@ -306,31 +320,53 @@ class StreamImpl : public Stream {
     return call.Write(request);
   }
 
-  void HandleEvent(const v1::StreamEvent& event, Ending& ending) {
+  absl::Status HandleEvent(const v1::StreamEvent& event, Ending& ending) {
     switch (event.event_case()) {
       case v1::StreamEvent::kStarted:
         ending.started = true;
+        cursors_.OnStarted();
         RememberViewer(event.started().viewer_id());
-        return handler_.OnStarted(*this, event.started());
+        handler_.OnStarted(*this, event.started());
+        break;
       case v1::StreamEvent::kAccessUnit:
-        return HandleAccessUnit(event.access_unit());
+        HandleAccessUnit(event.access_unit());
+        break;
       case v1::StreamEvent::kCursorShape:
-        return handler_.OnCursorShape(event.cursor_shape());
+        return HandleCursorShape(event.cursor_shape());
       case v1::StreamEvent::kCursorMoved:
-        return handler_.OnCursorMoved(event.cursor_moved());
+        return HandleCursorMoved(event.cursor_moved());
       case v1::StreamEvent::kStateChanged:
-        return handler_.OnState(event.state_changed());
+        handler_.OnState(event.state_changed());
+        break;
       case v1::StreamEvent::kStats:
-        return handler_.OnStats(event.stats());
+        handler_.OnStats(event.stats());
+        break;
       case v1::StreamEvent::kGoodbye:
         ending.goodbye = event.goodbye();
-        return handler_.OnGoodbye(event.goodbye());
+        handler_.OnGoodbye(event.goodbye());
+        break;
       case v1::StreamEvent::kInputState:
       case v1::StreamEvent::kControlChanged:
-        return;  // Nothing sends them yet.
+        break;  // Nothing sends them yet.
       case v1::StreamEvent::EVENT_NOT_SET:
-        return;  // An event of a newer server.
+        break;  // An event of a newer server.
     }
+    return absl::OkStatus();
+  }
+
+  absl::Status HandleCursorShape(const v1::CursorShape& shape) {
+    const auto image = cursors_.OnShape(shape);
+    if (image.ok()) handler_.OnCursorShape(**image);
+    return image.status();
+  }
+
+  absl::Status HandleCursorMoved(const v1::CursorMoved& moved) {
+    const auto image = cursors_.OnMoved(moved);
+    if (!image.ok()) return image.status();
+    // One that the server gave before and only names.
+    if (*image != nullptr) handler_.OnCursorShape(**image);
+    handler_.OnCursorMoved(moved);
+    return absl::OkStatus();
   }
 
   // So that the next connection goes on as the same viewer, and other calls belong to him.
@@ -379,6 +415,8 @@ class StreamImpl : public Stream {
   const StreamOptions options_;
   const ExplainStatus explain_;
   StreamHandler& handler_;
+  // The reader's.
+  CursorImages cursors_;
 
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -61,7 +61,7 @@ class StreamHandler {
   /// One coded picture. The first of a connection and the first after a gap is a key frame: units
   /// that can't be decoded are dropped, and a key frame is asked for, before they get here.
   virtual void OnAccessUnit(Stream& stream, const v1::AccessUnit& unit) = 0;
-  /// The cursor has a new image.
+  /// The cursor has a new image, or one that it had before: always whole, in `argb`.
   virtual void OnCursorShape(const v1::CursorShape& shape);
   /// The cursor has a new position or was shown or hidden.
   virtual void OnCursorMoved(const v1::CursorMoved& moved);

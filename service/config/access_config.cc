@@ -120,6 +120,16 @@ std::string WarnOfCertificates(const std::vector<std::string>& listeners) {
       "To let all of them in as before, write into each listener:  anonymous_role: \"operator\"");
 }
 
+std::string WarnOfFakes(const std::vector<std::string>& displays) {
+  return absl::StrCat(
+      absl::StrJoin(displays, "; "),
+      displays.size() == 1 ? ": is a fake device and" : ": are fake devices and",
+      " left out. Until now any daemon could have them; they take a core each and are for demos "
+      "and "
+      "tests. To have them as before, write into the config:  allow_fake_devices: true  (or start "
+      "with --allow-fake)");
+}
+
 std::string WhoComes(const Listener& listener) {
   if (NeedsCertificate(listener)) return "everyone with a certificate of its client CA";
   if (IsOnLoopback(listener)) return "every local user";
@@ -155,8 +165,15 @@ std::vector<std::string> UpgradeWarnings(const ServerConfig& config) {
       lost_certificates.push_back(NameOf(config, i));
     }
   }
-  if (lost_certificates.empty() || BindsACertificate(config)) return warnings;
-  warnings.push_back(WarnOfCertificates(lost_certificates));
+  if (!lost_certificates.empty() && !BindsACertificate(config)) {
+    warnings.push_back(WarnOfCertificates(lost_certificates));
+  }
+  std::vector<std::string> fakes;
+  for (int i = 0; i < config.displays_size(); ++i) {
+    if (!config.displays(i).source().has_fake()) continue;
+    fakes.push_back(absl::StrCat("displays[", i, "], ", config.displays(i).display_id()));
+  }
+  if (!fakes.empty() && !config.allow_fake_devices()) warnings.push_back(WarnOfFakes(fakes));
   return warnings;
 }
 

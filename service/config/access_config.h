@@ -19,7 +19,8 @@ std::shared_ptr<const AccessPolicy> MakeAccessPolicy(const config::v1::ServerCon
 ///
 /// A listener that served everybody is not told of once the config has a role, a binding, an
 /// anonymous_role or an optional client certificate anywhere: who wrote that knows of rights. One
-/// with client_ca_path is told of until a certificate is bound or it has an anonymous_role.
+/// with client_ca_path is told of until a certificate is bound or it has an anonymous_role. Fake
+/// devices are told of until they are allowed.
 std::vector<std::string> UpgradeWarnings(const config::v1::ServerConfig& config);
 
 /// Each listener that gives callers without credentials a role, and what they may do with it: one

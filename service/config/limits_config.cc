@@ -22,6 +22,8 @@ constexpr int kWatchesShare = 16;
 constexpr int kUnstartedShare = 16;
 constexpr int kSnapshotsShare = 2;
 constexpr int kShareMax = 100'000;
+/// Of an address or a principal, and for nobody to change: what is answered takes no part.
+constexpr int kCallsShare = 128;
 
 void FillShares(SharesConfig& shares) {
   if (shares.connections_max() == 0) shares.set_connections_max(kConnectionsShare);
@@ -47,6 +49,25 @@ void FillLimits(LimitsConfig& limits) {
   if (limits.connections_max() == 0) limits.set_connections_max(kConnectionsDefault);
   FillShares(*limits.mutable_per_address());
   FillShares(*limits.mutable_per_principal());
+}
+
+ShareKeeper MakeShares(const LimitsConfig& limits) {
+  const SharesConfig& address = limits.per_address();
+  const SharesConfig& principal = limits.per_principal();
+  ShareTable table;
+  const auto of = [&table](Shared what) -> ShareLimits& {
+    return table[static_cast<size_t>(what)];
+  };
+  of(Shared::kViewers) = {kNoShareLimit, 0, address.viewers_max(), principal.viewers_max()};
+  of(Shared::kWatches) = {kWatchesMax, kWatchesReserved, address.watches_max(),
+                          principal.watches_max()};
+  of(Shared::kUnstartedStreams) = {kUnstartedStreamsMax, kUnstartedStreamsReserved,
+                                   address.unstarted_streams_max(),
+                                   principal.unstarted_streams_max()};
+  of(Shared::kSnapshots) = {kSnapshotsMax, kSnapshotsReserved, address.snapshots_max(),
+                            principal.snapshots_max()};
+  of(Shared::kCalls) = {kCallsMax, kCallsReserved, kCallsShare, kCallsShare};
+  return ShareKeeper(table);
 }
 
 void CheckLimits(const Node& node, const LimitsConfig& limits) {

@@ -5,13 +5,19 @@
 #include <utility>
 
 namespace planecast {
+namespace {
+
+constexpr int64_t kSecondNs = 1'000'000'000;
+
+}  // namespace
 
 Announcer::Announcer(RenditionSet& renditions, std::string display_id, EventCodec* codec,
-                     DisplayMetrics& metrics)
+                     DisplayMetrics& metrics, int cursor_rate_max_hz)
     : renditions_(renditions),
       display_id_(std::move(display_id)),
       codec_(codec),
-      metrics_(metrics) {}
+      metrics_(metrics),
+      image_period_ns_(kSecondNs / std::max(cursor_rate_max_hz, 1)) {}
 
 StreamEventPtr Announcer::MakeStarted(const Rendition& rendition, const DisplayNews& news) const {
   StreamStarted started;
@@ -58,11 +64,11 @@ bool Announcer::AnyToGreet() const {
 void Announcer::Greet(const DisplayNews& news) {
   told_cursor_path_ = news.cursor_path;
   const StreamEventPtr state = MakeEvent(StateChanged{news.state}, codec_);
-  StreamEventPtr shape;
   StreamEventPtr moved;
   if (news.cursor_path == CursorPath::kSeparate) {
     const Cursor& cursor = news.cursor;
-    if (cursor.image != nullptr) shape = MakeEvent(CursorShape{cursor.image}, codec_);
+    WantImage(cursor.image);
+    NameImage(news.now_ns);
     moved = MakeEvent(CursorMoved{cursor.x_px, cursor.y_px, cursor.visible}, codec_);
   }
   for (const auto& rendition : renditions_) {
@@ -72,8 +78,10 @@ void Announcer::Greet(const DisplayNews& news) {
       if (started == nullptr) started = MakeStarted(*rendition, news);
       TellStarted(member, started, *rendition);
       member.viewer->OfferStateChanged(state);
-      if (shape != nullptr) member.viewer->OfferCursorShape(shape);
-      if (moved != nullptr) member.viewer->OfferCursorMoved(moved);
+      if (moved != nullptr) {
+        OfferImage(member, news.now_ns);
+        member.viewer->OfferCursorMoved(moved);
+      }
       member.wants = member.viewer->GetWants();
     }
   }
@@ -97,8 +105,12 @@ void Announcer::BeginAnew(const DisplayNews& news) {
   }
   if (told_cursor_path_ != CursorPath::kSeparate) return;
   const Cursor& cursor = news.cursor;
-  if (cursor.image != nullptr) {
-    Broadcast(&Viewer::OfferCursorShape, MakeEvent(CursorShape{cursor.image}, codec_));
+  WantImage(cursor.image);
+  NameImage(news.now_ns);
+  for (const auto& rendition : renditions_) {
+    for (Member& member : rendition->members()) {
+      if (member.greeted) OfferImage(member, news.now_ns);
+    }
   }
   Broadcast(&Viewer::OfferCursorMoved,
             MakeEvent(CursorMoved{cursor.x_px, cursor.y_px, cursor.visible}, codec_));
@@ -108,10 +120,54 @@ void Announcer::TellState(const StateReport& state) {
   Broadcast(&Viewer::OfferStateChanged, MakeEvent(StateChanged{state}, codec_));
 }
 
-void Announcer::TellCursor(const Cursor& before, const Cursor& now) {
-  if (now.image != nullptr && now.image != before.image) {
-    Broadcast(&Viewer::OfferCursorShape, MakeEvent(CursorShape{now.image}, codec_));
+void Announcer::WantImage(const std::shared_ptr<const CursorImage>& image) {
+  // Without one, what it looked like is kept.
+  if (image == nullptr || image == wanted_image_) return;
+  wanted_image_ = image;
+  image_is_named_ = false;
+  next_image_ns_ = std::min(next_image_ns_, name_not_before_ns_);
+}
+
+void Announcer::NameImage(int64_t now_ns) {
+  if (image_is_named_ || now_ns < name_not_before_ns_) return;
+  bool known = false;
+  image_ = cursor_shapes_.Find(wanted_image_, &known);
+  image_is_named_ = true;
+  const auto pixel_bytes = static_cast<int64_t>(image_->pixel_bytes());
+  const int64_t work_ns = known ? 0 : pixel_bytes * kSecondNs / kNewCursorBytesPerSecondMax;
+  name_not_before_ns_ = now_ns + std::max(image_period_ns_, work_ns);
+}
+
+void Announcer::OfferImage(Member& member, int64_t now_ns) {
+  if (image_ == nullptr) return;
+  const size_t size_bytes =
+      member.viewer->OfferCursorShape(image_->Event(member.viewer->takes_png(), codec_));
+  member.cursor_id = image_->id();
+  member.cursor_paid_ns = std::max(member.cursor_paid_ns, now_ns) +
+                          TransferNs(size_bytes, member.wants.cursor_rate_bps);
+}
+
+void Announcer::TellImage(int64_t now_ns) {
+  if (now_ns < next_image_ns_) return;
+  NameImage(now_ns);
+  next_image_ns_ = image_is_named_ ? kNever : name_not_before_ns_;
+  if (image_ == nullptr) return;
+  for (const auto& rendition : renditions_) {
+    for (Member& member : rendition->members()) {
+      if (!member.greeted || member.cursor_id == image_->id()) continue;
+      const int64_t due_ns = member.cursor_paid_ns - kCursorBurstNs;
+      if (now_ns >= due_ns) {
+        OfferImage(member, now_ns);
+      } else {
+        next_image_ns_ = std::min(next_image_ns_, due_ns);
+      }
+    }
   }
+}
+
+void Announcer::TellCursor(const Cursor& before, const Cursor& now, int64_t now_ns) {
+  WantImage(now.image);
+  TellImage(now_ns);
   const bool moved =
       now.x_px != before.x_px || now.y_px != before.y_px || now.visible != before.visible;
   if (!moved) return;

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 
+#include "service/core/cursor_shapes.h"
 #include "service/core/display_metrics.h"
 #include "service/core/display_state.h"
 #include "service/core/rendition.h"
@@ -16,6 +19,12 @@
 
 namespace planecast {
 
+/// Bytes of pixels of images that were not there before, at most, per second. It bounds what naming
+/// and compressing them takes of the display's thread.
+inline constexpr int64_t kNewCursorBytesPerSecondMax = 4'000'000;
+/// A viewer's link may be behind with images by this before the next one waits for it.
+inline constexpr int64_t kCursorBurstNs = 200'000'000;
+
 /// How a display is at the moment that viewers are told of it. Borrowed for the call.
 struct DisplayNews {
   CursorPath cursor_path = CursorPath::kUnknown;
@@ -23,6 +32,8 @@ struct DisplayNews {
   std::optional<FlipRegime> flip_regime;
   const StateReport& state;
   const Cursor& cursor;
+  /// Now.
+  int64_t now_ns = 0;
 };
 
 /// Tells a display's viewers all but their units, each event made once for all of them. Whoever is
@@ -32,9 +43,12 @@ struct DisplayNews {
 /// to tell.
 class Announcer {
  public:
-  /// All must outlive it; `codec` may be null.
+  static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+
+  /// All must outlive it; `codec` may be null. The cursor's images are told at most
+  /// `cursor_rate_max_hz` times a second, which must be positive.
   Announcer(RenditionSet& renditions, std::string display_id, EventCodec* codec,
-            DisplayMetrics& metrics);
+            DisplayMetrics& metrics, int cursor_rate_max_hz);
 
   bool AnyToGreet() const;
   /// Tells new viewers all that there is.
@@ -49,14 +63,23 @@ class Announcer {
   CursorPath told_cursor_path() const { return told_cursor_path_; }
 
   void TellState(const StateReport& state);
-  /// What has changed of a cursor that travels beside the picture.
-  void TellCursor(const Cursor& before, const Cursor& now);
+  /// What has changed of a cursor that travels beside the picture. Of images that follow each other
+  /// faster than may be told, the last one is, later.
+  void TellCursor(const Cursor& before, const Cursor& now, int64_t now_ns);
+  /// Tells the image to whom it is due by now. Cheap if it is to nobody.
+  void TellImage(int64_t now_ns);
+  /// When TellImage has something to do, or kNever.
+  int64_t NextImageNs() const { return next_image_ns_; }
   /// The statistics since the last time; ends viewers that take nothing.
   void TellStats(const DisplayNews& news, int64_t now_ns);
   /// Also to who was not greeted.
   void SayGoodbye(const Goodbye& goodbye);
 
  private:
+  /// From now on this is the image to tell.
+  void WantImage(const std::shared_ptr<const CursorImage>& image);
+  void NameImage(int64_t now_ns);
+  void OfferImage(Member& member, int64_t now_ns);
   StreamEventPtr MakeStarted(const Rendition& rendition, const DisplayNews& news) const;
   void TellStarted(Member& member, const StreamEventPtr& started, const Rendition& rendition);
   void Broadcast(void (Viewer::*offer)(StreamEventPtr), const StreamEventPtr& event);
@@ -67,6 +90,16 @@ class Announcer {
   const std::string display_id_;
   EventCodec* const codec_;
   DisplayMetrics& metrics_;
+  const int64_t image_period_ns_;
+  CursorShapes cursor_shapes_;
+  /// The image to tell, as it was last wanted, and until it has a name.
+  std::shared_ptr<const CursorImage> wanted_image_;
+  bool image_is_named_ = true;
+  /// The image that is told; null before the first.
+  std::shared_ptr<NamedCursor> image_;
+  /// The next one gets no name before.
+  int64_t name_not_before_ns_ = 0;
+  int64_t next_image_ns_ = kNever;
   CursorPath told_cursor_path_ = CursorPath::kUnknown;
 };
 

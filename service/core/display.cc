@@ -71,7 +71,8 @@ void Display::Refresh(SnapshotCallback done) {
     const bool fresh = snapshot_.state.state != DisplayState::kAttaching &&
                        clock_.NowNs() - last_look_ns_ < kStateFreshNs;
     const bool gone = snapshot_.state.state == DisplayState::kDeviceGone;
-    if (!fresh && !gone && !stopping_) {
+    const bool room = inbox_.refreshes.size() < kWaitersMax;
+    if (!fresh && !gone && !stopping_ && room) {
       inbox_.refreshes.push_back(std::move(done));
       signal_->Wake();
       return;
@@ -90,9 +91,10 @@ absl::StatusOr<std::shared_ptr<Viewer>> Display::AddViewer(std::string viewer_id
     return absl::UnavailableError(absl::StrCat("display ", id(), " takes no new viewers now"));
   }
   std::erase_if(viewers_, [](const std::weak_ptr<Viewer>& weak) { return !StillCounts(weak); });
-  if (viewers_.size() >= static_cast<size_t>(viewers_max_)) {
+  const int room = viewers_max_ + (options.by_operator_socket ? kViewersReserved : 0);
+  if (viewers_.size() >= static_cast<size_t>(room)) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("display ", id(), " has its limit of ", viewers_max_,
+        absl::StrCat("display ", id(), " has its limit of ", room,
                      " viewers: end one, or raise viewers_per_display_max in the config"));
   }
   auto viewer = std::make_shared<Viewer>(std::move(viewer_id), options, signal_, metrics_, clock_);
@@ -158,6 +160,25 @@ void Display::Drain(const Goodbye& goodbye) {
   signal_->Wake();
 }
 
+absl::Status Display::BeginStop(const Goodbye& goodbye, std::function<void()> ended) {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!stopping_) stop_goodbye_ = goodbye;
+    stopping_ = true;
+    if (!ended_) {
+      if (end_waiters_.size() >= kWaitersMax) {
+        return absl::ResourceExhaustedError(
+            absl::StrCat("too many calls wait for display ", id(), " to end: try again later"));
+      }
+      end_waiters_.push_back(std::move(ended));
+      signal_->Wake();
+      return absl::OkStatus();
+    }
+  }
+  ended();
+  return absl::OkStatus();
+}
+
 void Display::Stop(const Goodbye& goodbye) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -181,6 +202,17 @@ void Display::Run() {
     WaitForWork(wake_ns);
   }
   loop_->Close(stop_goodbye_);
+  TellEnded();
+}
+
+void Display::TellEnded() {
+  std::vector<std::function<void()>> waiters;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ended_ = true;
+    waiters.swap(end_waiters_);
+  }
+  for (const auto& ended : waiters) ended();
 }
 
 bool Display::TakeInbox() {

@@ -26,6 +26,9 @@ namespace planecast {
 /// Pictures that one display's callers may wait for or hold, and modes that may wait for its
 /// thread; more are refused.
 inline constexpr size_t kRequestsPendingMax = 16;
+/// Callers of one display that may wait for a fresh state, or for its end. More are told the last
+/// known state, or are refused: a device that hangs must not gather them.
+inline constexpr size_t kWaitersMax = 64;
 
 /// Who a display is.
 struct DisplayIdentity {
@@ -62,7 +65,8 @@ class Display {
   /// Never null. Thread-safe to read, also after the display is gone.
   std::shared_ptr<const DisplayMetrics> metrics() const { return metrics_; }
 
-  /// Calls back with a snapshot that is at most about a second old, after a look if need be.
+  /// Calls back with a snapshot that is at most about a second old, after a look if need be; with
+  /// the last one if too many wait.
   void Refresh(SnapshotCallback done);
 
   /// Adds a viewer. RESOURCE_EXHAUSTED at the limit, UNAVAILABLE when the display is stopping.
@@ -85,6 +89,11 @@ class Display {
   /// Says goodbye to all viewers but keeps running: no new viewers from now on.
   void Drain(const Goodbye& goodbye);
 
+  /// Begins what Stop does, and waits for nothing: `ended` is called once the device is closed, by
+  /// the display's thread, which has nothing else to do then, or at once. Stop is still to be
+  /// called, and returns at once then. RESOURCE_EXHAUSTED if too many wait already.
+  absl::Status BeginStop(const Goodbye& goodbye, std::function<void()> ended);
+
   /// Says goodbye to all viewers, answers what waits with UNAVAILABLE, closes every fd and mapping
   /// of the device, and joins the thread. Idempotent; a second caller waits for the first.
   void Stop(const Goodbye& goodbye);
@@ -100,6 +109,8 @@ class Display {
   };
 
   void Run();
+  /// The thread's last step.
+  void TellEnded();
   /// Moves what others asked for to the loop; false if the display is to stop.
   bool TakeInbox();
   void WaitForWork(int64_t wake_ns);
@@ -121,6 +132,9 @@ class Display {
       std::make_shared<std::atomic<size_t>>(0);
   bool accepting_ = true;
   bool stopping_ = false;
+  /// The device is closed.
+  bool ended_ = false;
+  std::vector<std::function<void()>> end_waiters_;
   /// Constant once stopping_.
   Goodbye stop_goodbye_;
   std::vector<std::weak_ptr<Viewer>> viewers_;

@@ -30,7 +30,7 @@ DisplayLoop::DisplayLoop(DisplaySnapshot identity, std::unique_ptr<PlaneSource> 
                   [this](Member& member, const Rendition& rendition) {
                     announcer_.TellStarted(member, rendition, News());
                   }),
-      announcer_(renditions_, snapshot_.id, options_.codec, *metrics_) {
+      announcer_(renditions_, snapshot_.id, options_.codec, *metrics_, options_.frame_rate_max_hz) {
   snapshot_.attach_time_ns = clock_.NowNs();
   plane_state_.reason = "The device is being opened and probed.";
   plane_state_.since_ns = snapshot_.attach_time_ns;
@@ -52,7 +52,7 @@ int64_t DisplayLoop::Step(int64_t now_ns) {
     // Whatever the look was for, the source tells a flip once only.
     new_frame = Look(now_ns) && watched_;
   } else if (source_ != nullptr && events.cursor_changed) {
-    HandleCursor(source_->LookAtCursor(now_ns));
+    HandleCursor(source_->LookAtCursor(now_ns), now_ns);
   }
   ChooseCursorPath();
   const bool can_encode = watched_ && frame_.has_value();
@@ -60,6 +60,7 @@ int64_t DisplayLoop::Step(int64_t now_ns) {
   if (watched_ && announcer_.told_cursor_path() != cursor_path()) announcer_.BeginAnew(News());
   ResolveState(now_ns);
   if (announcer_.AnyToGreet()) announcer_.Greet(News());
+  if (TellsCursor()) announcer_.TellImage(now_ns);
   if (can_encode) {
     EncodeRenditions(new_frame, now_ns);
     ResolveState(now_ns);
@@ -130,19 +131,19 @@ bool DisplayLoop::Look(int64_t now_ns) {
   std::optional<StateReport> state = StateOfLook(look);
   if (state.has_value()) plane_state_ = *std::move(state);
   if (!look.frame.has_value()) {
-    HandleNoFrame(look);
+    HandleNoFrame(look, now_ns);
     return false;
   }
   metrics_->Add(Count::kCaptured);
   frame_seen_ = true;
   frame_ = std::move(look.frame);
   snapshot_.primary_plane = {frame_->buffer->layout(), source_->info().plane_kind};
-  HandleCursor(look.cursor);
+  HandleCursor(look.cursor, now_ns);
   if (!watched_) CheckCpuPath();
   return true;
 }
 
-void DisplayLoop::HandleNoFrame(const PlaneLook& look) {
+void DisplayLoop::HandleNoFrame(const PlaneLook& look, int64_t now_ns) {
   frame_.reset();
   snapshot_.primary_plane.reset();
   for (const auto& rendition : renditions_) rendition->DropPending();
@@ -152,7 +153,7 @@ void DisplayLoop::HandleNoFrame(const PlaneLook& look) {
     SetWatched(false, 0);
     return;
   }
-  if (look.primary != PlaneLook::Primary::kFailed) HandleCursor(look.cursor);
+  if (look.primary != PlaneLook::Primary::kFailed) HandleCursor(look.cursor, now_ns);
 }
 
 void DisplayLoop::HandleGone() {
@@ -162,9 +163,9 @@ void DisplayLoop::HandleGone() {
   EndViewers(goodbye);
 }
 
-void DisplayLoop::HandleCursor(const Cursor& cursor) {
+void DisplayLoop::HandleCursor(const Cursor& cursor, int64_t now_ns) {
   const Cursor before = std::exchange(cursor_, cursor);
-  if (cursor_path() == CursorPath::kSeparate) announcer_.TellCursor(before, cursor_);
+  if (TellsCursor()) announcer_.TellCursor(before, cursor_, now_ns);
 }
 
 void DisplayLoop::ChooseCursorPath() {
@@ -262,7 +263,7 @@ CursorPath DisplayLoop::cursor_path() const {
 DisplayNews DisplayLoop::News() const {
   std::optional<FlipRegime> flip_regime;
   if (source_ != nullptr) flip_regime = source_->info().flip_regime;
-  return {cursor_path(), flip_regime, snapshot_.state, cursor_};
+  return {cursor_path(), flip_regime, snapshot_.state, cursor_, clock_.NowNs()};
 }
 
 void DisplayLoop::UpdateSnapshot() {
@@ -272,6 +273,7 @@ void DisplayLoop::UpdateSnapshot() {
     const PlaneSourceInfo& info = source_->info();
     snapshot_.flip_regime = info.flip_regime;
     snapshot_.mode_settable = info.mode_settable;
+    snapshot_.device_description = info.description;
     const std::string encoder = renditions_.best().DegradedReason();
     snapshot_.degraded_reason = info.degraded_reason;
     if (!encoder.empty()) {
@@ -316,6 +318,7 @@ int64_t DisplayLoop::NextStepNs(int64_t now_ns) const {
     return next_ns;
   }
   next_ns = std::min({next_ns, source_->NextLookNs(), next_tick_ns_});
+  if (TellsCursor()) next_ns = std::min(next_ns, announcer_.NextImageNs());
   if (look_wanted_) return now_ns;
   bool awaits_ready = false;
   for (const auto& rendition : renditions_) {

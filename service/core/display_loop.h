@@ -79,9 +79,10 @@ class DisplayLoop {
   bool TransientRetryWanted() const;
   /// True if the look gave a frame.
   bool Look(int64_t now_ns);
-  void HandleNoFrame(const PlaneLook& look);
+  void HandleNoFrame(const PlaneLook& look, int64_t now_ns);
   void HandleGone();
-  void HandleCursor(const Cursor& cursor);
+  void HandleCursor(const Cursor& cursor, int64_t now_ns);
+  bool TellsCursor() const { return cursor_path() == CursorPath::kSeparate; }
   void CheckCpuPath();
   /// Draws a cursor that is separate into the pictures if any viewer asked for that.
   void ChooseCursorPath();

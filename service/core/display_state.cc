@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "service/core/reason.h"
 
 namespace planecast {
 namespace {
@@ -58,11 +59,22 @@ StateReport StateOfPlaneProblem(const absl::Status& problem) {
                     MessageOf(problem, "The device describes its plane with impossible numbers."),
                     "Check that the configured ABI dialect is the one that the device's driver "
                     "speaks.");
-    default:
+    case absl::StatusCode::kResourceExhausted:
+      return Report(DisplayState::kDeviceError,
+                    MessageOf(problem, "The daemon has no file descriptor left for the plane."),
+                    "Raise LimitNOFILE of the daemon's unit, or detach other displays; the daemon "
+                    "tries again by itself.");
+    default: {
+      std::string remedy = RemedyOf(problem);
+      if (remedy.empty()) {
+        remedy =
+            "Make the device available (see the reason, and the host's kernel log for its driver); "
+            "the daemon tries again by itself.";
+      }
       return Report(DisplayState::kDeviceError,
                     MessageOf(problem, "The device answers queries with errors."),
-                    "Make the device available (see the reason, and the host's kernel log for its "
-                    "driver); the daemon tries again by itself.");
+                    std::move(remedy));
+    }
   }
 }
 

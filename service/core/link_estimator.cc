@@ -68,6 +68,11 @@ size_t LinkEstimator::window_bytes() const {
   return std::max(kWindowBytesMin, static_cast<size_t>(bytes));
 }
 
+int64_t LinkEstimator::carries_bps() const {
+  if (rate_max_bps_ > 0) return rate_max_bps_;
+  return static_cast<int64_t>(static_cast<double>(window_bytes()) * 8 / Seconds(patience_ns()));
+}
+
 int64_t LinkEstimator::round_trip_ns() const {
   if (least_ns_[1] == 0) return least_ns_[0];
   return std::min(least_ns_[0], least_ns_[1]);

@@ -67,6 +67,9 @@ class LinkEstimator {
   bool draining() const { return draining_; }
   /// Bits per second to send at most; 0 is no limit.
   int64_t rate_max_bps() const { return rate_max_bps_; }
+  /// What it is sure to carry, in bits per second: the limit if that is known, else what the window
+  /// brings.
+  int64_t carries_bps() const;
   /// When the rate was last lowered, or 0.
   int64_t congested_ns() const { return congested_ns_; }
 

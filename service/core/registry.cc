@@ -36,6 +36,10 @@ absl::Status Attaching(std::string_view id) {
                     "DISPLAY_ATTACHING");
 }
 
+Goodbye DetachedGoodbye() {
+  return {Goodbye::Reason::kDetached, "The display was detached.", -1};
+}
+
 bool SameRequest(const AttachRequest& a, const AttachRequest& b) {
   return a.display_id == b.display_id && a.spec == b.spec && a.labels == b.labels;
 }
@@ -208,19 +212,55 @@ void Registry::FinishRequest(const AttachRequest& request, const absl::Status& s
 }
 
 absl::Status Registry::Detach(std::string_view id) {
-  std::shared_ptr<Display> display;
   uint64_t generation = 0;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto entry = entries_.find(id);
     if (entry == entries_.end()) return NotFound(id);
-    display = entry->second.display;
+    if (entry->second.display == nullptr) return Attaching(id);
     generation = entry->second.generation;
   }
-  if (display == nullptr) return Attaching(id);
-  display->Stop(Goodbye{Goodbye::Reason::kDetached, "The display was detached.", -1});
-  RemoveEntry(id, generation);
+  FinishDetach(id, generation);
   return absl::OkStatus();
+}
+
+absl::Status Registry::BeginDetach(std::string_view id,
+                                   std::function<void(uint64_t generation)> ended) {
+  std::shared_ptr<Display> display;
+  uint64_t generation = 0;
+  Notifies notifies;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = entries_.find(id);
+    if (found == entries_.end()) return NotFound(id);
+    Entry& entry = found->second;
+    if (entry.display == nullptr) return Attaching(id);
+    display = entry.display;
+    generation = entry.generation;
+    if (!entry.detaching.has_value()) {
+      entry.detaching = StateReport();
+      entry.detaching->state = DisplayState::kDetaching;
+      entry.detaching->reason = "The display is being detached: its device is being closed.";
+      entry.detaching->since_ns = options_.display.clock->NowNs();
+      entry.snapshot.state = *entry.detaching;
+      for (const auto& watch : watches_) notifies.push_back(watch->OnDisplay(entry.snapshot));
+    }
+  }
+  CallAll(notifies);
+  return display->BeginStop(DetachedGoodbye(),
+                            [ended = std::move(ended), generation] { ended(generation); });
+}
+
+bool Registry::FinishDetach(std::string_view id, uint64_t generation) {
+  std::shared_ptr<Display> display;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto entry = entries_.find(id);
+    if (entry == entries_.end() || entry->second.generation != generation) return false;
+    display = entry->second.display;
+  }
+  if (display != nullptr) display->Stop(DetachedGoodbye());
+  return RemoveEntry(id, generation);
 }
 
 absl::StatusOr<DisplayPage> Registry::List(int page_size, std::string_view page_token,
@@ -306,7 +346,8 @@ void Registry::Get(std::string_view id, std::function<void(absl::StatusOr<Displa
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto entry = entries_.find(id);
     if (entry != entries_.end()) {
-      display = entry->second.display;
+      // One that ends has nothing new to tell, and its thread may hang.
+      if (!entry->second.detaching.has_value()) display = entry->second.display;
       answer = entry->second.snapshot;
     }
   }
@@ -433,6 +474,7 @@ void Registry::OnChange(uint64_t generation, DisplaySnapshot snapshot) {
     const auto entry = entries_.find(snapshot.id);
     if (entry == entries_.end() || entry->second.generation != generation) return;
     CopyTags(entry->second.snapshot, snapshot);
+    if (entry->second.detaching.has_value()) snapshot.state = *entry->second.detaching;
     entry->second.snapshot = snapshot;
     for (const auto& watch : watches_) notifies.push_back(watch->OnDisplay(snapshot));
   }
@@ -440,12 +482,12 @@ void Registry::OnChange(uint64_t generation, DisplaySnapshot snapshot) {
   if (options_.on_display != nullptr) options_.on_display(snapshot);
 }
 
-void Registry::RemoveEntry(std::string_view id, uint64_t generation) {
+bool Registry::RemoveEntry(std::string_view id, uint64_t generation) {
   std::string uid;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto entry = entries_.find(id);
-    if (entry == entries_.end() || entry->second.generation != generation) return;
+    if (entry == entries_.end() || entry->second.generation != generation) return false;
     uid = entry->second.snapshot.uid;
   }
   const auto tell = [&] {
@@ -457,13 +499,14 @@ void Registry::RemoveEntry(std::string_view id, uint64_t generation) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     const auto entry = entries_.find(id);
-    if (entry == entries_.end() || entry->second.generation != generation) return;
+    if (entry == entries_.end() || entry->second.generation != generation) return false;
     removed = std::move(entry->second.display);
     entries_.erase(entry);
     for (const auto& watch : watches_) notifies.push_back(watch->OnDetached(Text(id)));
   }
   tell();
   CallAll(notifies);
+  return true;
 }
 
 absl::StatusOr<std::shared_ptr<Display>> Registry::FindDisplay(std::string_view id,

@@ -113,6 +113,15 @@ class Registry {
   /// while it is being attached.
   absl::Status Detach(std::string_view id);
 
+  /// The same, and waits for nothing, as a device may hang: from now on the display is listed as
+  /// DETACHING, ends its streams and refuses what is new. Once its device is closed `ended` is
+  /// called, by the display's thread or at once, and is to have FinishDetach called by another
+  /// thread. Errors as Detach, and RESOURCE_EXHAUSTED if too many wait for that already; `ended` is
+  /// not called then.
+  absl::Status BeginDetach(std::string_view id, std::function<void(uint64_t generation)> ended);
+  /// Takes the display from the list; false if somebody else did, and the id may be another's.
+  bool FinishDetach(std::string_view id, uint64_t generation);
+
   /// Those that are visible, sorted by id. `page_size` 0 means 100; INVALID_ARGUMENT if negative or
   /// for a foreign token.
   absl::StatusOr<DisplayPage> List(int page_size, std::string_view page_token,
@@ -163,6 +172,8 @@ class Registry {
     std::shared_ptr<Display> display;
     /// The last that the display told, for lists.
     DisplaySnapshot snapshot;
+    /// What BeginDetach made of its state: whatever the display tells, until its end.
+    std::optional<StateReport> detaching = {};
   };
   /// An attach under way or done, remembered by its request_id.
   struct Remembered {
@@ -187,7 +198,8 @@ class Registry {
                        const std::shared_ptr<Display>& display);
   void FinishRequest(const AttachRequest& request, const absl::Status& status);
   void OnChange(uint64_t generation, DisplaySnapshot snapshot);
-  void RemoveEntry(std::string_view id, uint64_t generation);
+  /// False if it is not there.
+  bool RemoveEntry(std::string_view id, uint64_t generation);
   /// `uid`, if not null, is set to the display's.
   absl::StatusOr<std::shared_ptr<Display>> FindDisplay(std::string_view id,
                                                        std::string* uid = nullptr) const;

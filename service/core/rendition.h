@@ -66,6 +66,10 @@ struct Member {
   int64_t moved_up_ns = 0;
   /// How long it has to do well before it comes to a better one; 0: the least.
   int64_t move_up_wait_ns = 0;
+  /// The cursor's image that it was offered last, by name; 0: none.
+  uint32_t cursor_id = 0;
+  /// Until when its link has work with the images so far, at the rate that they may take.
+  int64_t cursor_paid_ns = 0;
 };
 
 /// An encoder, its sequence of units, and its members: when to encode for them, how, and who gets

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "encoder/access_unit.h"
 #include "encoder/encoder.h"
@@ -39,6 +40,10 @@ struct UnitEvent {
 /// The cursor has a new image. Never null.
 struct CursorShape {
   std::shared_ptr<const CursorImage> image;
+  /// Names the image within the display; 0: it has no name.
+  uint32_t id = 0;
+  /// The same as a PNG file, for those who read it; null: as it is.
+  std::shared_ptr<const std::vector<uint8_t>> png = nullptr;
 };
 
 /// The cursor has a new position, or was shown or hidden.
@@ -46,6 +51,8 @@ struct CursorMoved {
   int32_t x_px = 0;
   int32_t y_px = 0;
   bool visible = false;
+  /// Another image, that the viewer has; 0: it stays.
+  uint32_t shape_id = 0;
 };
 
 /// The display's state changed.

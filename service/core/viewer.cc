@@ -54,10 +54,12 @@ Viewer::Viewer(std::string id, const ViewerOptions& options, std::shared_ptr<Wak
     : id_(std::move(id)),
       acknowledges_(options.acknowledges),
       cursor_in_picture_(options.cursor_in_picture),
+      takes_png_(options.cursor.png),
       display_(std::move(display)),
       metrics_(std::move(metrics)),
       clock_(clock),
       limits_(options.limits),
+      cursor_(options.cursor.kept_max),
       link_(options.link),
       progress_ns_(clock.NowNs()) {}
 
@@ -106,7 +108,7 @@ void Viewer::OnWritten() {
 
 void Viewer::HandleWrittenLocked(const Sent& sent, int64_t now_ns) {
   metrics_->Add(Count::kSent);
-  metrics_->Add(Count::kSentBytes, sent.mark.bytes);
+  metrics_->Add(Count::kSentBytes, sent.size_bytes);
   if (sent.measured) {
     encoded_to_written_.Add(now_ns - sent.encoded_time_ns);
     MeasureLocked(Stage::kSentToWritten, sent_to_written_, now_ns - sent.mark.sent_ns);
@@ -123,7 +125,7 @@ uint64_t Viewer::sequence_offset() const {
 absl::Status Viewer::Acknowledge(uint64_t sequence, const ClientTimes& times) {
   if (!acknowledges_) return absl::OkStatus();
   Notify due;
-  bool ready = false;
+  bool became_ready = false;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (sequence > last_sent_sequence_) {
@@ -132,6 +134,7 @@ absl::Status Viewer::Acknowledge(uint64_t sequence, const ClientTimes& times) {
     }
     const int64_t now_ns = clock_.NowNs();
     progress_ns_ = now_ns;
+    const bool was_ready = ReadyLocked();
     const size_t owed = unacknowledged_.size();
     while (!unacknowledged_.empty() && unacknowledged_.front().sequence <= sequence) {
       const Sent sent = unacknowledged_.front();
@@ -147,10 +150,11 @@ absl::Status Viewer::Acknowledge(uint64_t sequence, const ClientTimes& times) {
     }
     if (unacknowledged_.size() < owed) acknowledged_ns_ = now_ns;
     due = DueNotifyLocked();
-    ready = ReadyLocked();
+    // One that was ready before has told so: a flood wakes nobody.
+    became_ready = !was_ready && ReadyLocked();
   }
   Call(due);
-  if (ready) display_->WakeIfAwaited();
+  if (became_ready) display_->WakeIfAwaited();
   return absl::OkStatus();
 }
 
@@ -205,7 +209,8 @@ void Viewer::Close() {
     closed_ = true;
     DropUnitsLocked(DropReason::kSuperseded);
     ordered_.clear();
-    cursor_shape_ = cursor_moved_ = stats_ = goodbye_ = nullptr;
+    cursor_.Clear();
+    stats_ = goodbye_ = nullptr;
     ForgetUnacknowledgedLocked();
     // What the callback owns may own this viewer.
     released = std::move(notify_);
@@ -242,8 +247,7 @@ void Viewer::OfferStarted(StreamEventPtr event) {
     DropUnitsLocked(DropReason::kSuperseded);
     if (std::get<StreamStarted>(event->body).cursor_path != CursorPath::kSeparate) {
       // It would be drawn twice.
-      cursor_shape_.reset();
-      cursor_moved_.reset();
+      cursor_.Clear();
     }
     const auto queued = std::find_if(ordered_.begin(), ordered_.end(),
                                      [](const Queued& item) { return IsStarted(item.event); });
@@ -276,24 +280,30 @@ void Viewer::OfferStateChanged(StreamEventPtr event) {
   Call(due);
 }
 
-void Viewer::OfferSlot(StreamEventPtr Viewer::*slot, StreamEventPtr event) {
+size_t Viewer::OfferCursorShape(StreamEventPtr event) {
+  Notify due;
+  size_t size_bytes = 0;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!AcceptsLocked()) return 0;
+    NotePendingLocked(clock_.NowNs());
+    size_bytes = cursor_.OfferShape(std::move(event));
+    due = DueNotifyLocked();
+  }
+  Call(due);
+  return size_bytes;
+}
+
+void Viewer::OfferCursorMoved(StreamEventPtr event) {
   Notify due;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!AcceptsLocked()) return;
     NotePendingLocked(clock_.NowNs());
-    this->*slot = std::move(event);
+    cursor_.OfferMoved(std::move(event));
     due = DueNotifyLocked();
   }
   Call(due);
-}
-
-void Viewer::OfferCursorShape(StreamEventPtr event) {
-  OfferSlot(&Viewer::cursor_shape_, std::move(event));
-}
-
-void Viewer::OfferCursorMoved(StreamEventPtr event) {
-  OfferSlot(&Viewer::cursor_moved_, std::move(event));
 }
 
 void Viewer::OfferUnit(StreamEventPtr event, int64_t now_ns, bool fresh) {
@@ -350,7 +360,8 @@ void Viewer::OfferGoodbye(StreamEventPtr event) {
     if (!AcceptsLocked()) return;
     NotePendingLocked(clock_.NowNs());
     DropUnitsLocked(DropReason::kSuperseded);
-    cursor_shape_ = cursor_moved_ = stats_ = nullptr;
+    cursor_.Clear();
+    stats_ = nullptr;
     goodbye_ = std::move(event);
     notify_armed_ = false;
     notify = notify_;
@@ -372,6 +383,7 @@ Viewer::Wants Viewer::GetWants() const {
   wants.limits = limits_;
   wants.link_rate_max_bps = link_.rate_max_bps();
   wants.link_congested_ns = link_.congested_ns();
+  wants.cursor_rate_bps = CursorRateLocked();
   return wants;
 }
 
@@ -426,7 +438,17 @@ bool Viewer::FitsLinkLocked(size_t units, size_t size_bytes) const {
 }
 
 bool Viewer::WindowOpenLocked() const {
-  return FitsLinkLocked(unacknowledged_.size(), unacknowledged_bytes_);
+  return FitsLinkLocked(unacknowledged_.size(),
+                        unacknowledged_bytes_ + cursor_.OnItsWay(clock_.NowNs()));
+}
+
+int64_t Viewer::CursorRateLocked() const {
+  int64_t rate_bps = kCursorRateMaxBps;
+  if (limits_.bitrate_max_bps > 0) {
+    rate_bps = std::min(rate_bps, limits_.bitrate_max_bps / kCursorRateShare);
+  }
+  if (acknowledges_) rate_bps = std::min(rate_bps, link_.carries_bps() / kCursorRateShare);
+  return std::max(rate_bps, kCursorRateMinBps);
 }
 
 bool Viewer::ReadyLocked() const {
@@ -435,15 +457,14 @@ bool Viewer::ReadyLocked() const {
   if (sync_ == Sync::kLost && (write_in_flight_ || TakeableLocked())) return false;
   if (!acknowledges_) return queued_units_ < kReadyUnitsQueuedMax;
   return FitsLinkLocked(unacknowledged_.size() + queued_units_,
-                        unacknowledged_bytes_ + queued_bytes_);
+                        unacknowledged_bytes_ + queued_bytes_ + cursor_.waiting_bytes() +
+                            cursor_.OnItsWay(clock_.NowNs()));
 }
 
 bool Viewer::TakeableLocked() const {
   if (closed_ || finished_) return false;
-  if (goodbye_ != nullptr || cursor_shape_ != nullptr || cursor_moved_ != nullptr ||
-      stats_ != nullptr) {
-    return true;
-  }
+  if (goodbye_ != nullptr || stats_ != nullptr) return true;
+  if (cursor_.Takeable(false) || (cursor_.Takeable(true) && WindowOpenLocked())) return true;
   if (ordered_.empty()) return false;
   return UnitOf(ordered_.front().event) == nullptr || WindowOpenLocked();
 }
@@ -454,10 +475,13 @@ bool Viewer::OwesProgressLocked() const {
 
 StreamEventPtr Viewer::PopLocked() {
   if (!ordered_.empty() && UnitOf(ordered_.front().event) == nullptr) return PopOrderedLocked();
-  // The cursor before the picture: it is small, and it is what a person feels.
-  for (StreamEventPtr* slot : {&cursor_shape_, &cursor_moved_}) {
-    if (*slot != nullptr) return std::exchange(*slot, nullptr);
-  }
+  // The cursor before the picture: it is small, and it is what a person feels. An image is not
+  // always small: it waits for the link as a unit does, and the display offers no more than are
+  // fair.
+  const bool room = cursor_.Takeable(true) && WindowOpenLocked();
+  CursorQueue::Taken cursor =
+      cursor_.Take(room, acknowledges_ ? link_.carries_bps() : 0, clock_.NowNs());
+  if (cursor.event != nullptr) return std::move(cursor.event);
   if (!ordered_.empty() && WindowOpenLocked()) return PopOrderedLocked();
   if (stats_ != nullptr) return std::exchange(stats_, nullptr);
   return std::exchange(goodbye_, nullptr);
@@ -472,10 +496,12 @@ StreamEventPtr Viewer::PopOrderedLocked() {
   queued_bytes_ -= unit->unit->bytes.size();
   const int64_t now_ns = clock_.NowNs();
   const size_t size_bytes = unit->unit->bytes.size();
+  // What comes before it on the link is part of what its acknowledgement tells.
+  const size_t link_bytes = size_bytes + cursor_.TakeOnItsWay(now_ns);
   taken_offset_ = queued.sequence_offset;
   last_sent_sequence_ = unit->sequence + queued.sequence_offset;
-  const Sent sent = {last_sent_sequence_, unit->unit->encoded_time_ns, queued.fresh,
-                     link_.Sent(size_bytes, unacknowledged_.empty(), now_ns)};
+  const Sent sent = {last_sent_sequence_, unit->unit->encoded_time_ns, queued.fresh, size_bytes,
+                     link_.Sent(link_bytes, unacknowledged_.empty(), now_ns)};
   unit_in_flight_ = sent;
   if (sent.measured) {
     MeasureLocked(Stage::kEncodedToSent, encoded_to_sent_, now_ns - sent.encoded_time_ns);
@@ -483,7 +509,7 @@ StreamEventPtr Viewer::PopOrderedLocked() {
   if (!acknowledges_) return queued.event;
   if (unacknowledged_.empty()) acknowledged_ns_ = now_ns;
   unacknowledged_.push_back(sent);
-  unacknowledged_bytes_ += size_bytes;
+  unacknowledged_bytes_ += link_bytes;
   return queued.event;
 }
 
@@ -524,7 +550,8 @@ void Viewer::LoseUnitsLocked(DropReason reason, int64_t now_ns) {
 std::optional<DropReason> Viewer::OverflowLocked(size_t size_bytes, int64_t now_ns) const {
   // A viewer that is ready asked for the unit: its link may be slow, but nobody outruns it.
   if (queued_units_ == 0 || ReadyLocked()) return std::nullopt;
-  if (queued_units_ >= kQueueUnitsMax || queued_bytes_ + size_bytes > kQueueBytesMax) {
+  const size_t waiting_bytes = queued_bytes_ + cursor_.waiting_bytes();
+  if (queued_units_ >= kQueueUnitsMax || waiting_bytes + size_bytes > kQueueBytesMax) {
     return DropReason::kQueueFull;
   }
   const auto oldest = std::find_if(ordered_.begin(), ordered_.end(), [](const Queued& queued) {

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "service/core/cursor_queue.h"
 #include "service/core/display_metrics.h"
 #include "service/core/latency_window.h"
 #include "service/core/link_estimator.h"
@@ -44,6 +45,15 @@ inline constexpr int64_t kViewerStallNs = 20'000'000'000;
 inline constexpr int64_t kResyncBackoffMinNs = 500'000'000;
 inline constexpr int64_t kResyncBackoffMaxNs = 4'000'000'000;
 
+/// Viewers of a display beyond its limit, for operators' sockets: nobody locks them out.
+inline constexpr int kViewersReserved = 8;
+
+/// Images of the cursor take at most this part of what a viewer's link carries, or of the bitrate
+/// that it asked for, beside its pictures; and never more than this.
+inline constexpr int64_t kCursorRateShare = 4;
+inline constexpr int64_t kCursorRateMaxBps = 32'000'000;
+inline constexpr int64_t kCursorRateMinBps = 25'000;
+
 /// Largest frame rate that a viewer can ask for.
 inline constexpr int kViewerFrameRateMaxHz = 240;
 
@@ -68,6 +78,10 @@ struct ViewerOptions {
   LinkEstimator link = {};
   /// It wants the cursor in the picture. All viewers of its display get it there then.
   bool cursor_in_picture = false;
+  /// He comes by the operators' socket: kViewersReserved more than the limit may.
+  bool by_operator_socket = false;
+  /// For images of a cursor beside it.
+  CursorAbilities cursor = {};
 };
 
 /// What a client says it needed for a unit, from its arrival on, in ns; 0 is unknown. A client's
@@ -97,6 +111,8 @@ class Viewer {
   const std::string& id() const { return id_; }
   bool acknowledges() const { return acknowledges_; }
   bool cursor_in_picture() const { return cursor_in_picture_; }
+  /// Its client reads images of the cursor as PNG files.
+  bool takes_png() const { return takes_png_; }
   /// What is known of its link. Any thread.
   LinkEstimator link() const;
 
@@ -148,7 +164,9 @@ class Viewer {
   /// frame.
   void OfferStarted(StreamEventPtr event);
   void OfferStateChanged(StreamEventPtr event);
-  void OfferCursorShape(StreamEventPtr event);
+  /// Replaces an image that was not sent yet. Returns the bytes that it will take of the link: none
+  /// if the client has it.
+  size_t OfferCursorShape(StreamEventPtr event);
   void OfferCursorMoved(StreamEventPtr event);
   /// Queues a unit, or drops it if the viewer waits for a key frame. `fresh` is false for a unit
   /// that was coded before the viewer wanted it; then its age says nothing about the transport. A
@@ -181,6 +199,8 @@ class Viewer {
     int64_t link_rate_max_bps = 0;
     /// When its link was congested last, or 0.
     int64_t link_congested_ns = 0;
+    /// What images of the cursor may take of its link, in bits per second.
+    int64_t cursor_rate_bps = kCursorRateMaxBps;
     /// Closed, or its Goodbye is queued: nothing needs doing for it any more.
     bool ended = false;
   };
@@ -198,6 +218,8 @@ class Viewer {
     int64_t encoded_time_ns = 0;
     /// False if the time is not to be measured.
     bool measured = false;
+    /// Of the unit. The mark has those of the cursor's images before it too.
+    size_t size_bytes = 0;
     LinkEstimator::Mark mark;
   };
   struct Queued {
@@ -210,6 +232,7 @@ class Viewer {
   /// So much may be on its way to a viewer that acknowledges, and one more.
   bool FitsLinkLocked(size_t units, size_t size_bytes) const;
   bool WindowOpenLocked() const;
+  int64_t CursorRateLocked() const;
   void ForgetUnacknowledgedLocked();
   bool ReadyLocked() const;
   bool TakeableLocked() const;
@@ -230,12 +253,11 @@ class Viewer {
   void NotePendingLocked(int64_t now_ns);
   /// The notification to call after unlocking, or null.
   Notify DueNotifyLocked();
-  /// Puts `event` where `slot` says, unless the stream has ended.
-  void OfferSlot(StreamEventPtr Viewer::*slot, StreamEventPtr event);
 
   const std::string id_;
   const bool acknowledges_;
   const bool cursor_in_picture_;
+  const bool takes_png_;
   const std::shared_ptr<WakeSignal> display_;
   const std::shared_ptr<DisplayMetrics> metrics_;
   Clock& clock_;
@@ -255,8 +277,7 @@ class Viewer {
   std::deque<Queued> ordered_;
   size_t queued_units_ = 0;
   size_t queued_bytes_ = 0;
-  StreamEventPtr cursor_shape_;
-  StreamEventPtr cursor_moved_;
+  CursorQueue cursor_;
   StreamEventPtr stats_;
   StreamEventPtr goodbye_;
 

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "service/rpc/connection_guard.h"
 #include "service/rpc/grpc_gate.h"
 #include "service/rpc/grpc_waker.h"
 
@@ -60,6 +61,10 @@ class GrpcCall {
   const Caller& caller() const { return caller_; }
   const MethodRule& rule() const { return *rule_; }
   GrpcGate& gate();
+  /// What a call of this kind takes a place of when it is accepted.
+  virtual Shared shared() const { return Shared::kCalls; }
+  /// That place, until the call's end. For calls that change it for another, or give it away.
+  ShareHold& hold() { return hold_; }
 
   /// Whether the call may go on with this request, or on this display. A call whose method needs a
   /// right on a display writes nothing and can't end well before one of these said OK.
@@ -118,6 +123,8 @@ class GrpcCall {
   std::array<Tag, 5> tags_;
   const MethodRule* rule_ = nullptr;
   Caller caller_;
+  ShareHold hold_;
+  ConnectionGuard::ViewerHold viewer_hold_;
   /// The gate has said yes to all that the rule needs.
   bool admitted_ = false;
   std::string audit_display_;

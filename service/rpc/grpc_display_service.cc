@@ -17,8 +17,8 @@ namespace {
 
 /// Devices that are opened or closed at a time. Each is a handful of system calls.
 constexpr int kDeviceWorkers = 4;
-/// Calls that may wait for a worker.
-constexpr size_t kJobsMax = 128;
+/// A job belongs to a call, and there are no more of these.
+constexpr size_t kJobsMax = kCallsMax;
 /// Pictures that are compressed at a time.
 constexpr int kSnapshotWorkers = 2;
 /// Longest wait for a snapshot's picture, whatever the client's deadline.
@@ -28,6 +28,13 @@ constexpr int kModeSizeMinPx = 64;
 constexpr size_t kSnapshotSizeDefaultBytes = (4 << 20) - (16 << 10);
 constexpr int64_t kSnapshotSizeMinBytes = 16 << 10;
 constexpr int64_t kSnapshotSizeMaxBytes = 64 << 20;
+
+/// Of a call that waited for kAnswerMaxNs.
+absl::Status Hangs(std::string_view id, std::string_view what) {
+  return absl::UnavailableError(absl::StrCat("display ", std::string(id), " has not answered for ",
+                                             kAnswerMaxNs / 1'000'000'000,
+                                             " s: its device or GPU hangs. ", std::string(what)));
+}
 
 /// Runs `job` on a worker of `pool` and finishes the call with its status.
 template <class ExchangePtr>
@@ -117,8 +124,15 @@ GrpcDisplayService::GrpcDisplayService(Registry& registry, const WallClock& wall
     : registry_(registry),
       wall_(wall),
       log_(log),
-      device_workers_(kDeviceWorkers, kJobsMax),
-      snapshot_workers_(kSnapshotWorkers, kSnapshotsMax) {}
+      device_workers_(std::make_shared<WorkerPool>(kDeviceWorkers, kJobsMax)),
+      snapshot_workers_(std::make_shared<WorkerPool>(kSnapshotWorkers, kSnapshotsMax,
+                                                     WorkerPool::Priority::kLow)) {}
+
+GrpcDisplayService::~GrpcDisplayService() {
+  // Others may hold them.
+  snapshot_workers_->Stop();
+  device_workers_->Stop();
+}
 
 void GrpcDisplayService::AddTo(grpc::ServerBuilder& builder, GrpcQueue& queue) {
   using Self = GrpcDisplayService;
@@ -140,18 +154,10 @@ void GrpcDisplayService::AddTo(grpc::ServerBuilder& builder, GrpcQueue& queue) {
   });
 }
 
-std::shared_ptr<const void> GrpcDisplayService::StartSnapshot() {
-  if (snapshots_.fetch_add(1) >= kSnapshotsMax) {
-    --snapshots_;
-    return nullptr;
-  }
-  return {this, [this](const void*) { --snapshots_; }};
-}
-
 int64_t GrpcDisplayService::DeadlineNs(std::chrono::system_clock::time_point deadline) const {
   const auto left = deadline - std::chrono::system_clock::now();
   const int64_t left_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(left).count();
-  return wall_.monotonic().NowNs() + std::clamp<int64_t>(left_ns, 0, kSnapshotWaitMaxNs);
+  return NowNs() + std::clamp<int64_t>(left_ns, 0, kSnapshotWaitMaxNs);
 }
 
 void GrpcDisplayService::List(
@@ -173,10 +179,12 @@ void GrpcDisplayService::Get(
     const Exchange<v1::GetDisplayRequest, v1::GetDisplayResponse>& exchange) {
   auto id = DisplayIdFromName(exchange->request().name());
   if (!id.ok()) return exchange->Finish(id.status());
-  registry_.Get(*id, [this, exchange](absl::StatusOr<DisplaySnapshot> snapshot) {
+  exchange->AnswerBy(NowNs() + kAnswerMaxNs, Hangs(*id, "ListDisplays has its last state."));
+  // By the display's thread: what it uses must outlive the registry.
+  registry_.Get(*id, [wall = &wall_, exchange](absl::StatusOr<DisplaySnapshot> snapshot) {
     if (snapshot.ok()) {
       *exchange->response().mutable_display() =
-          ToProto(*snapshot, wall_, Manages(exchange->caller(), snapshot->id));
+          ToProto(*snapshot, *wall, Manages(exchange->caller(), snapshot->id));
     }
     exchange->Finish(snapshot.status());
   });
@@ -196,7 +204,7 @@ void GrpcDisplayService::Attach(
                        request.request_id(),
                        false,
                        {request.labels().begin(), request.labels().end()}};
-  FinishFromWorker(device_workers_, exchange, [this, exchange, attach = std::move(attach)] {
+  FinishFromWorker(*device_workers_, exchange, [this, exchange, attach = std::move(attach)] {
     auto snapshot = registry_.Attach(attach);
     if (!snapshot.ok()) {
       log_.Warning(attach.display_id, absl::StrCat("attach failed: ", snapshot.status().message()));
@@ -237,11 +245,20 @@ void GrpcDisplayService::Detach(
     const Exchange<v1::DetachDisplayRequest, v1::DetachDisplayResponse>& exchange) {
   auto id = DisplayIdFromName(exchange->request().name());
   if (!id.ok()) return exchange->Finish(id.status());
-  FinishFromWorker(device_workers_, exchange, [this, id = *std::move(id)] {
-    auto status = registry_.Detach(id);
-    if (status.ok()) log_.Info(id, "detached");
-    return status;
-  });
+  exchange->AnswerBy(NowNs() + kAnswerMaxNs,
+                     Hangs(*id,
+                           "It is listed until its device is closed; restart the daemon if "
+                           "that does not come to pass."));
+  // By the display's thread, which can't wait for its own end.
+  const auto ended = [workers = device_workers_, registry = &registry_, log = &log_, exchange,
+                      id = *id](uint64_t generation) {
+    FinishFromWorker(*workers, exchange, [registry, log, id, generation] {
+      if (registry->FinishDetach(id, generation)) log->Info(id, "detached");
+      return absl::OkStatus();
+    });
+  };
+  auto status = registry_.BeginDetach(*id, ended);
+  if (!status.ok()) exchange->Finish(status);
 }
 
 void GrpcDisplayService::SetMode(
@@ -250,6 +267,7 @@ void GrpcDisplayService::SetMode(
   auto id = DisplayIdFromName(request.name());
   if (!id.ok()) return exchange->Finish(id.status());
   if (auto status = CheckModeSize(request); !status.ok()) return exchange->Finish(status);
+  exchange->AnswerBy(NowNs() + kAnswerMaxNs, Hangs(*id, "The mode may come yet."));
   registry_.SetMode(*id, static_cast<uint32_t>(request.width_px()),
                     static_cast<uint32_t>(request.height_px()),
                     [exchange](const absl::Status& status) { exchange->Finish(status); });
@@ -262,17 +280,19 @@ void GrpcDisplayService::Snapshot(
   if (auto status = CheckSnapshot(exchange->request()); !status.ok()) {
     return exchange->Finish(status);
   }
-  auto counted = StartSnapshot();
-  if (counted == nullptr) {
-    return exchange->Finish(
-        absl::ResourceExhaustedError("too many snapshots are being taken; try again in a moment"));
+  if (auto status = exchange->Hold(Shared::kSnapshots); !status.ok()) {
+    return exchange->Finish(status);
   }
-  const auto compress = [this, exchange, counted](absl::StatusOr<Picture> picture) {
+  exchange->AnswerBy(NowNs() + kAnswerMaxNs, Hangs(*id, "ListDisplays has its last state."));
+  // By the display's thread: what it uses must outlive the registry.
+  const auto compress = [workers = snapshot_workers_, wall = &wall_,
+                         exchange](absl::StatusOr<Picture> picture) {
+    if (exchange->answered()) return;
     if (!picture.ok()) return exchange->Finish(NoPicture(picture.status()));
     // Compressing takes longer than the display's thread may be kept from its frames.
     auto shared = std::make_shared<const Picture>(*std::move(picture));
-    FinishFromWorker(snapshot_workers_, exchange, [this, exchange, shared, counted] {
-      return FillSnapshot(*shared, exchange->request(), wall_, exchange->response());
+    FinishFromWorker(*workers, exchange, [wall, exchange, shared] {
+      return FillSnapshot(*shared, exchange->request(), *wall, exchange->response());
     });
   };
   registry_.GetPicture(*id, exchange->request().exclude_cursor(), DeadlineNs(exchange->deadline()),

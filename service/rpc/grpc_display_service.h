@@ -3,7 +3,6 @@
 
 #include <grpcpp/server_builder.h>
 
-#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -18,16 +17,17 @@
 
 namespace planecast {
 
-/// Snapshots under way at a time, from the wait for the picture to the end of its compression. Each
-/// holds a whole picture.
-inline constexpr int kSnapshotsMax = 8;
+/// A display that does not answer for so long hangs: who asked it something is told so.
+inline constexpr int64_t kAnswerMaxNs = 10'000'000'000;
 
 /// Translates DisplayService to the registry. No handler blocks: what may block goes to a few
 /// worker threads of its own. Thread-safe.
 class GrpcDisplayService final : public v1::DisplayService::AsyncService {
  public:
-  /// All of them must outlive the service.
+  /// All of them must outlive the service. Displays may answer after its end: what waits for that
+  /// has nothing of the service, and of these three `wall` alone.
   GrpcDisplayService(Registry& registry, const WallClock& wall, const Logger& log);
+  ~GrpcDisplayService() override;
 
   /// The queue must be stopped before the service is destroyed.
   void AddTo(grpc::ServerBuilder& builder, GrpcQueue& queue);
@@ -44,18 +44,17 @@ class GrpcDisplayService final : public v1::DisplayService::AsyncService {
   void SetMode(const Exchange<v1::SetDisplayModeRequest, v1::SetDisplayModeResponse>& exchange);
   void Snapshot(const Exchange<v1::GetSnapshotRequest, v1::GetSnapshotResponse>& exchange);
 
-  /// Counts as a snapshot under way until the last copy is gone; null if there are too many.
-  std::shared_ptr<const void> StartSnapshot();
+  int64_t NowNs() const { return wall_.monotonic().NowNs(); }
   int64_t DeadlineNs(std::chrono::system_clock::time_point deadline) const;
 
   Registry& registry_;
   const WallClock& wall_;
   const Logger& log_;
-  std::atomic<int> snapshots_{0};
-  /// Last, so that their jobs end before what they use. Compressing takes a core for a while: with
-  /// workers of its own it does not keep devices from being attached and detached.
-  WorkerPool device_workers_;
-  WorkerPool snapshot_workers_;
+  /// Shared with who waits for a display. Jobs end with the service, and later ones are refused.
+  /// Compressing takes a core for a while: with workers of its own it does not keep devices from
+  /// being attached and detached.
+  const std::shared_ptr<WorkerPool> device_workers_;
+  const std::shared_ptr<WorkerPool> snapshot_workers_;
 };
 
 }  // namespace planecast

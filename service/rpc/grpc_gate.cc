@@ -192,7 +192,11 @@ GrpcGate::GrpcGate(Parts parts, PeerReader peers)
 GrpcGate::~GrpcGate() = default;
 
 absl::StatusOr<Caller> GrpcGate::Admit(const grpc::ServerContext& context, const MethodRule& rule) {
-  if (rule.scope == MethodScope::kOpen) return Caller();
+  if (rule.scope == MethodScope::kOpen) {
+    Caller nobody;
+    nobody.peer = peers_.Read(context.auth_context().get(), context.peer());
+    return nobody;
+  }
   auto caller = Identify(context, rule);
   if (!caller.ok()) return caller;
   const bool allowed = rule.scope == MethodScope::kHost
@@ -321,6 +325,13 @@ void GrpcGate::TellUse(const Caller& caller, const MethodRule& rule, std::string
   AuditEntry entry = EntryFor(caller, rule, AuditEvent::kTicketUse);
   entry.display = std::string(display_id);
   Audit(std::move(entry));
+}
+
+absl::StatusOr<ShareHold> GrpcGate::TakeShare(const Caller& caller, const MethodRule& rule,
+                                              Shared what, ShareHold* instead_of) {
+  auto hold = parts_.shares.Take(what, HolderOf(caller.peer, caller.principal), instead_of);
+  if (hold.ok()) return hold;
+  return Refuse(caller, rule, "", WithReason(hold.status(), "LIMIT_REACHED"));
 }
 
 std::optional<int64_t> GrpcGate::EndOf(const Caller& caller) const {

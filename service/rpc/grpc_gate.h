@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "service/access/audit_log.h"
 #include "service/access/policy.h"
+#include "service/access/shares.h"
 #include "service/access/ticket_store.h"
 #include "service/access/try_limiter.h"
 #include "service/rpc/door.h"
@@ -78,6 +79,7 @@ class GrpcGate {
     /// Null: nobody listens. Must outlive the gate.
     AuditLog* audit = nullptr;
     Clock* clock = &MonotonicClock();
+    ShareKeeper shares = {};
   };
   GrpcGate(Parts parts, PeerReader peers);
   /// Writes the audit lines that wait.
@@ -119,6 +121,11 @@ class GrpcGate {
                              std::string_view display_id, absl::Status status);
   /// An entry with what is known of a caller.
   static AuditEntry EntryFor(const Caller& caller, const MethodRule& rule, AuditEvent event);
+
+  /// One more of `what` for the caller; `instead_of` as ShareKeeper::Take says. RESOURCE_EXHAUSTED,
+  /// and the audit log hears of it.
+  absl::StatusOr<ShareHold> TakeShare(const Caller& caller, const MethodRule& rule, Shared what,
+                                      ShareHold* instead_of = nullptr);
 
   /// When what the caller has ends, monotonic; nothing if it does not.
   std::optional<int64_t> EndOf(const Caller& caller) const;

@@ -4,7 +4,9 @@
 #include <grpcpp/support/async_unary_call.h>
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -17,6 +19,9 @@
 #include "service/rpc/grpc_queue.h"
 
 namespace planecast {
+
+/// An answer of no more is no load, also if the client is slow to take it.
+inline constexpr size_t kShortAnswerMaxBytes = 4096;
 
 /// What a handler of a unary method is given: the request, and where the response goes. Shared by
 /// the call and whoever answers it, so an answer may come at any time, also after the client left.
@@ -39,8 +44,33 @@ class UnaryExchange {
   /// Of the client; the end of time if it set none.
   std::chrono::system_clock::time_point deadline() const { return deadline_; }
 
-  /// Ends the call; the response counts if the status is OK. Once, by any thread.
+  /// Takes a place of what all share, until the client has the answer and nobody works on it any
+  /// more. By the handler, on the queue's thread. RESOURCE_EXHAUSTED, and the audit log was told.
+  absl::Status Hold(Shared what) {
+    auto hold = gate_->TakeShare(caller_, *rule_, what);
+    if (hold.ok()) own_hold_ = *std::move(hold);
+    return hold.status();
+  }
+  /// If there is no answer by then, which the queue's thread looks for about once a second, the
+  /// call ends with this. By the handler, on the queue's thread.
+  void AnswerBy(int64_t deadline_ns, absl::Status late) {
+    late_ns_ = deadline_ns;
+    late_ = std::move(late);
+  }
+
+  /// It has an answer: more work on it is for nothing. Any thread.
+  bool answered() {
+    const std::lock_guard lock(mutex_);
+    return finished_;
+  }
+  /// Ends the call; the response counts if the status is OK. By any thread. An answer that comes
+  /// after AnswerBy's is dropped.
   void Finish(const absl::Status& status) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (finished_) return;
+      finished_ = true;
+    }
     // Here and not at the call's end: what was done counts also when the client has left.
     if (on_finish_) on_finish_(status);
     {
@@ -58,6 +88,10 @@ class UnaryExchange {
     const std::lock_guard lock(mutex_);
     return status_;
   }
+  void ReleaseHolds() {
+    call_hold_.Release();
+    own_hold_.Release();
+  }
 
   const std::shared_ptr<GrpcWaker> waker_;
   const uint64_t call_;
@@ -67,9 +101,19 @@ class UnaryExchange {
   std::chrono::system_clock::time_point deadline_;
   std::string audit_display_;
   std::string audit_detail_;
+  // Of the queue's thread, while it may call Hold.
+  GrpcGate* gate_ = nullptr;
+  const MethodRule* rule_ = nullptr;
+  /// The call's place, which stays taken while somebody works on the answer.
+  ShareHold call_hold_;
+  /// What the handler took.
+  ShareHold own_hold_;
+  int64_t late_ns_ = std::numeric_limits<int64_t>::max();
+  absl::Status late_;
   /// Null if nobody is to hear of it.
   std::function<void(const absl::Status&)> on_finish_;
   std::mutex mutex_;
+  bool finished_ = false;
   std::optional<absl::Status> status_;
 };
 
@@ -114,7 +158,16 @@ class UnaryCall final : public GrpcCall {
         writer_(&grpc_context()) {}
 
   void OnWake() override {
-    if (auto status = exchange_->status(); status.has_value()) End(*status);
+    auto status = exchange_->status();
+    if (!status.has_value()) return;
+    // A short answer is as good as sent. A long one takes memory until the client has taken it.
+    const bool lingers = status->ok() && exchange_->response_.ByteSizeLong() > kShortAnswerMaxBytes;
+    if (!lingers) exchange_->ReleaseHolds();
+    End(*status);
+  }
+  void Tick(int64_t now_ns) override {
+    if (accepted() && now_ns >= exchange_->late_ns_) exchange_->Finish(exchange_->late_);
+    GrpcCall::Tick(now_ns);
   }
 
  protected:
@@ -136,6 +189,9 @@ class UnaryCall final : public GrpcCall {
     if (auto status = Admit(); !status.ok()) return End(status);
     exchange_->caller_ = caller();
     exchange_->audit_display_ = audit_display();
+    exchange_->gate_ = &gate();
+    exchange_->rule_ = &rule();
+    exchange_->call_hold_ = std::move(hold());
     if (rule().event.has_value()) AuditWhenFinished();
     if (method_->thread == HandlerThread::kQueue) {
       method_->handler(exchange_);

@@ -71,6 +71,10 @@ class StreamCall final : public ViewerCall {
       Join(request.start());
       return absl::OkStatus();
     }
+    if (auto status = NoteMessage(request.acknowledgements().acknowledgements_size());
+        !status.ok()) {
+      return status;
+    }
     switch (request.request_case()) {
       case v1::StreamDisplayRequest::kStart:
         return absl::InvalidArgumentError("start may be sent only once; open another stream");
@@ -79,10 +83,8 @@ class StreamCall final : public ViewerCall {
       case v1::StreamDisplayRequest::kKeyFrame:
         viewer()->RequestKeyFrame();
         return absl::OkStatus();
-      case v1::StreamDisplayRequest::kLimits: {
-        auto limits = ToLimits(request.limits(), viewer()->limits());
-        return limits.ok() ? viewer()->SetLimits(*limits) : limits.status();
-      }
+      case v1::StreamDisplayRequest::kLimits:
+        return ChangeLimits(request.limits());
       case v1::StreamDisplayRequest::kInput:
       case v1::StreamDisplayRequest::REQUEST_NOT_SET:
         // A newer client may send what this server does not know.
@@ -176,15 +178,23 @@ void ViewerCall::Join(const Request& request) {
   }
   auto limits = ToLimits(request.limits(), {});
   if (!limits.ok()) return End(limits.status());
+  auto cursor = ToCursorAbilities(request.capabilities());
+  if (!cursor.ok()) return End(cursor.status());
   ViewerOptions options;
   options.limits = *limits;
+  options.by_operator_socket = caller().peer.door == Door::kOperatorSocket;
   options.acknowledges = request.acknowledges();
   options.resumed_id = request.resumed_viewer_id();
   options.cursor_in_picture = request.cursor_in_picture();
+  options.cursor = *cursor;
   const auto display = context_.registry->Last(*id);
   auto session = gate().BeginStream(caller(), rule(), options.resumed_id,
                                     {*id, display.has_value() ? display->uid : std::string()});
   if (!session.ok()) return End(session.status());
+  if (auto status = TakeViewersPlace(options.resumed_id); !status.ok()) {
+    session->Abandon();
+    return End(status);
+  }
   auto joined = context_.registry->AddViewer(*id, options);
   absl::Status status = joined.status();
   if (status.ok() && *session && joined->uid != display->uid) {
@@ -205,6 +215,15 @@ void ViewerCall::Join(const Request& request) {
   AuditStart(!options.resumed_id.empty());
   viewer_->SetNotify([waker = queue().waker(), call = this->id()] { waker->Wake(call); });
   Pump();
+}
+
+absl::Status ViewerCall::TakeViewersPlace(const std::string& resumed_viewer_id) {
+  // A stream that goes on has the place of the one before, which may not have noticed its end.
+  ViewerCall* before = resumed_viewer_id.empty() ? nullptr : context_.find(resumed_viewer_id);
+  auto place = gate().TakeShare(caller(), rule(), Shared::kViewers,
+                                before == nullptr ? nullptr : &before->hold());
+  if (place.ok()) hold() = *std::move(place);
+  return place.status();
 }
 
 void ViewerCall::StartSession(SessionHold session) {
@@ -252,6 +271,30 @@ void ViewerCall::Evict(const std::string& message) {
   // First, as the first goodbye counts.
   viewer_->OfferGoodbye(MakeEvent(Goodbye{Goodbye::Reason::kEvicted, message, -1}, context_.codec));
   session_.EndForGood();
+}
+
+absl::Status ViewerCall::NoteMessage(int acknowledgements) {
+  if (acknowledgements > kAcknowledgementsMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("more than ", kAcknowledgementsMax, " acknowledgements in one message"));
+  }
+  return meter_.Note(acknowledgements, queue().clock().NowNs());
+}
+
+absl::Status ViewerCall::ChangeLimits(const v1::ViewerLimits& limits) {
+  const ViewerLimits before = limits_wanted_.value_or(viewer_->limits());
+  auto wanted = ToLimits(limits, before);
+  if (!wanted.ok()) return wanted.status();
+  if (*wanted == before) return absl::OkStatus();
+  limits_wanted_ = *wanted;
+  ApplyLimits();
+  return absl::OkStatus();
+}
+
+void ViewerCall::ApplyLimits() {
+  if (!limits_wanted_.has_value() || !meter_.TakeLimitsChange(queue().clock().NowNs())) return;
+  // They were checked when they came.
+  viewer_->SetLimits(*std::exchange(limits_wanted_, std::nullopt)).IgnoreError();
 }
 
 void ViewerCall::AuditStart(bool resumed) {
@@ -316,6 +359,7 @@ void ViewerCall::Tick(int64_t now_ns) {
   if (unstarted() && now_ns - accepted_ns() > kStartWaitMaxNs) {
     End(absl::DeadlineExceededError("no start came; send StreamStart first"));
   }
+  if (viewer_ != nullptr) ApplyLimits();
   if (viewer_ != nullptr && !viewer_->ending()) {
     if (auto status = gate().CheckStill(caller()); !status.ok()) {
       *revoked_ = true;
@@ -339,10 +383,6 @@ std::unique_ptr<GrpcCall> MakeWatchCall(GrpcQueue& queue, uint64_t id,
 }
 
 absl::Status Acknowledge(const Acknowledgements& acknowledgements, Viewer& viewer) {
-  if (acknowledgements.size() > kAcknowledgementsMax) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("more than ", kAcknowledgementsMax, " acknowledgements in one message"));
-  }
   for (const v1::Acknowledgement& one : acknowledgements) {
     if (one.decode_duration_ns() < 0 || one.present_duration_ns() < 0) {
       return absl::InvalidArgumentError("an acknowledgement's durations must not be negative");

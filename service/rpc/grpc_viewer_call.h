@@ -15,6 +15,7 @@
 #include "service/core/registry.h"
 #include "service/rpc/grpc_call.h"
 #include "service/rpc/grpc_event_codec.h"
+#include "service/rpc/viewer_meter.h"
 #include "service/telemetry/log.h"
 
 namespace planecast {
@@ -77,8 +78,17 @@ class ViewerCall : public GrpcCall {
   /// Sends it away with this goodbye; nothing is left of a ticket's session.
   void Evict(const std::string& message);
 
+  // What its viewer tells, by the stream or by ReportViewer. Not before the start.
+
+  /// Before anything is done about a message: RESOURCE_EXHAUSTED if too many come.
+  absl::Status NoteMessage(int acknowledgements);
+  /// INVALID_ARGUMENT as ValidateViewerLimits. A change may be put off for a second; of several
+  /// that are, the last counts.
+  absl::Status ChangeLimits(const v1::ViewerLimits& limits);
+
  protected:
   const ViewerCallContext& context() const { return context_; }
+  Shared shared() const override { return Shared::kUnstartedStreams; }
 
   virtual void StartWrite(const grpc::ByteBuffer& message) = 0;
   /// Reads the first message or takes the request.
@@ -97,11 +107,15 @@ class ViewerCall : public GrpcCall {
   /// Whether a start with these wishes may go on.
   absl::Status CheckStart(const std::string& display_id, bool cursor_in_picture,
                           const std::string& resumed_viewer_id);
+  /// Changes the place of a stream without a start for a viewer's.
+  absl::Status TakeViewersPlace(const std::string& resumed_viewer_id);
   void StartSession(SessionHold session);
   /// What StreamStarted says to this viewer alone.
   void DescribeViewer(const JoinedViewer& joined);
   void AuditStart(bool resumed);
   void AuditEndOfStream();
+  /// Applies the change of the limits that was put off, if it is time.
+  void ApplyLimits();
   /// Writes the viewer's next event, if no write is under way.
   void Pump();
 
@@ -117,6 +131,9 @@ class ViewerCall : public GrpcCall {
   uint64_t number_ = 0;
   int64_t joined_ns_ = 0;
   int64_t sent_bytes_ = 0;
+  ViewerMeter meter_;
+  /// A change of the limits that was put off.
+  std::optional<ViewerLimits> limits_wanted_;
   /// The write under way.
   int64_t writing_bytes_ = 0;
   /// Last, so that it ends before what its end may call.
@@ -131,7 +148,7 @@ std::unique_ptr<GrpcCall> MakeWatchCall(GrpcQueue& queue, uint64_t id,
 
 using Acknowledgements = google::protobuf::RepeatedPtrField<v1::Acknowledgement>;
 
-/// INVALID_ARGUMENT for too many acknowledgements, negative durations, and as Viewer::Acknowledge.
+/// INVALID_ARGUMENT for negative durations, and as Viewer::Acknowledge.
 absl::Status Acknowledge(const Acknowledgements& acknowledgements, Viewer& viewer);
 
 }  // namespace planecast

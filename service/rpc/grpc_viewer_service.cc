@@ -31,14 +31,13 @@ absl::Status NoSuchViewer() {
   return WithReason(absl::NotFoundError("no such viewer is streaming"), "VIEWER_NOT_FOUND");
 }
 
-absl::Status Apply(const v1::ReportViewerRequest& request, Viewer& viewer) {
+absl::Status Apply(const v1::ReportViewerRequest& request, ViewerCall& call) {
+  if (auto status = call.NoteMessage(request.acknowledgements_size()); !status.ok()) return status;
   if (request.has_limits()) {
-    auto limits = ToLimits(request.limits(), viewer.limits());
-    if (!limits.ok()) return limits.status();
-    if (auto status = viewer.SetLimits(*limits); !status.ok()) return status;
+    if (auto status = call.ChangeLimits(request.limits()); !status.ok()) return status;
   }
-  if (request.key_frame()) viewer.RequestKeyFrame();
-  return Acknowledge(request.acknowledgements(), viewer);
+  if (request.key_frame()) call.viewer()->RequestKeyFrame();
+  return Acknowledge(request.acknowledgements(), *call.viewer());
 }
 
 /// The number in `displays/{display}/viewers/{viewer}`.
@@ -122,14 +121,7 @@ void GrpcViewerService::AwaitStreamsEnd(std::chrono::system_clock::time_point de
 absl::Status GrpcViewerService::OnOpened(ViewerCall& call) {
   streams_.insert(&call);
   CountStreams();
-  if (draining_) return ShuttingDown();
-  const auto unstarted = std::count_if(streams_.begin(), streams_.end(),
-                                       [](const ViewerCall* one) { return one->unstarted(); });
-  const auto own = std::count_if(streams_.begin(), streams_.end(), [&](const ViewerCall* one) {
-    return one->unstarted() && one->principal() == call.principal();
-  });
-  if (unstarted <= kUnstartedStreamsMax && own <= kUnstartedStreamsOwnMax) return absl::OkStatus();
-  return absl::ResourceExhaustedError("too many streams are open without a start; try again soon");
+  return draining_ ? ShuttingDown() : absl::OkStatus();
 }
 
 void GrpcViewerService::OnClosed(ViewerCall& call) {
@@ -162,7 +154,7 @@ absl::Status GrpcViewerService::Report(const v1::ReportViewerRequest& request,
   // A ticket speaks for its own viewer alone.
   const bool own = !caller.ticket.has_value() || caller.viewer_id == request.viewer_id();
   if (call == nullptr || !own) return NoSuchViewer();
-  return Apply(request, *call->viewer());
+  return Apply(request, *call);
 }
 
 absl::Status GrpcViewerService::List(const v1::ListViewersRequest& request,

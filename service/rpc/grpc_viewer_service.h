@@ -19,11 +19,6 @@
 
 namespace planecast {
 
-/// Streams that have been opened and have not chosen a display, at a time.
-inline constexpr int kUnstartedStreamsMax = 256;
-/// The same for one principal, so that one ticket keeps nobody else's streams out.
-inline constexpr int kUnstartedStreamsOwnMax = 64;
-
 /// Serves ViewerService on a queue, whose thread has all its streams.
 class GrpcViewerService final : public ViewerServiceBase {
  public:

@@ -36,6 +36,7 @@ class WatchDisplaysCall final : public GrpcCall {
     writer_.Finish(status, TagOf(Op::kFinished));
   }
 
+  Shared shared() const override { return Shared::kWatches; }
   void HandleAccepted() override {
     auto watch = registry_.Watch();
     if (!watch.ok()) return End(watch.status());

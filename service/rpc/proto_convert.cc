@@ -178,14 +178,26 @@ void Fill(const UnitEvent& event, v1::AccessUnit& out) {
   out.set_sharp(event.unit->sharp);
 }
 
-void Fill(const CursorImage& image, v1::CursorShape& out) {
-  out.set_width_px(Clamp32(image.width_px));
-  out.set_height_px(Clamp32(image.height_px));
+void FillRaw(const CursorImage& image, v1::CursorShape& out) {
+  out.set_encoding(v1::CursorShape::ENCODING_RAW);
   std::string& argb = *out.mutable_argb();
   argb.reserve(image.argb.size() * 4);
   // Byte by byte, so that the wire is B, G, R, A on every host.
   for (const uint32_t pixel : image.argb) {
     for (int shift = 0; shift < 32; shift += 8) argb.push_back(static_cast<char>(pixel >> shift));
+  }
+}
+
+void Fill(const CursorShape& shape, v1::CursorShape& out) {
+  const CursorImage& image = *shape.image;
+  out.set_width_px(Clamp32(image.width_px));
+  out.set_height_px(Clamp32(image.height_px));
+  out.set_shape_id(shape.id);
+  if (shape.png != nullptr) {
+    out.set_encoding(v1::CursorShape::ENCODING_PNG);
+    out.set_png(shape.png->data(), shape.png->size());
+  } else {
+    FillRaw(image, out);
   }
   out.set_hotspot_known(image.hotspot.has_value());
   if (!image.hotspot.has_value()) return;
@@ -248,7 +260,8 @@ absl::StatusOr<DisplaySpec> ToSpec(const v1::DisplaySource& source) {
       spec.device = CdevSpec{source.vfio_cdev().path()};
       break;
     case v1::DisplaySource::kVmm:
-      spec.device = VmmSpec{source.vmm().pid(), source.vmm().device()};
+      spec.device =
+          VmmSpec{source.vmm().pid(), source.vmm().device(), source.vmm().start_time_ticks()};
       break;
     case v1::DisplaySource::kHandedOver:
       spec.device = HandedOverSpec{source.handed_over().token()};
@@ -281,6 +294,7 @@ v1::DisplaySource ToProto(const DisplaySpec& spec) {
                  [&](const VmmSpec& vmm) {
                    source.mutable_vmm()->set_pid(vmm.pid);
                    source.mutable_vmm()->set_device(vmm.device);
+                   source.mutable_vmm()->set_start_time_ticks(vmm.start_time_ticks);
                  },
                  // The token was used up and is nobody's business any more.
                  [&](const HandedOverSpec&) { source.mutable_handed_over(); },
@@ -330,7 +344,10 @@ v1::CursorPath ToProto(CursorPath path) {
 v1::Display ToProto(const DisplaySnapshot& snapshot, const WallClock& wall, bool with_source) {
   v1::Display display;
   display.set_name(DisplayNameFromId(snapshot.id));
-  if (with_source) *display.mutable_source() = ToProto(snapshot.spec);
+  if (with_source) {
+    *display.mutable_source() = ToProto(snapshot.spec);
+    display.set_device_description(snapshot.device_description);
+  }
   display.set_state(ToProto(snapshot.state.state));
   display.set_state_reason(snapshot.state.reason);
   display.set_state_remedy(snapshot.state.remedy);
@@ -373,11 +390,12 @@ v1::StreamEvent ToProto(const StreamEvent& event, const WallClock& wall) {
       Overloaded{
           [&](const StreamStarted& started) { Fill(started, *out.mutable_started()); },
           [&](const UnitEvent& unit) { Fill(unit, *out.mutable_access_unit()); },
-          [&](const CursorShape& shape) { Fill(*shape.image, *out.mutable_cursor_shape()); },
+          [&](const CursorShape& shape) { Fill(shape, *out.mutable_cursor_shape()); },
           [&](const CursorMoved& moved) {
             out.mutable_cursor_moved()->set_x_px(moved.x_px);
             out.mutable_cursor_moved()->set_y_px(moved.y_px);
             out.mutable_cursor_moved()->set_visible(moved.visible);
+            out.mutable_cursor_moved()->set_shape_id(moved.shape_id);
           },
           [&](const StateChanged& changed) {
             v1::DisplayStateChanged& state = *out.mutable_state_changed();
@@ -397,6 +415,18 @@ v1::StreamEvent ToProto(const StreamEvent& event, const WallClock& wall) {
       },
       event.body);
   return out;
+}
+
+absl::StatusOr<CursorAbilities> ToCursorAbilities(const v1::ClientCapabilities& capabilities) {
+  if (capabilities.cursors_kept() < 0) {
+    return absl::InvalidArgumentError("capabilities.cursors_kept is negative: use 0 for none");
+  }
+  CursorAbilities abilities;
+  abilities.kept_max = static_cast<size_t>(capabilities.cursors_kept());
+  for (const int encoding : capabilities.cursor_encodings()) {
+    abilities.png = abilities.png || encoding == v1::CursorShape::ENCODING_PNG;
+  }
+  return abilities;
 }
 
 absl::StatusOr<ViewerLimits> ToLimits(const v1::ViewerLimits& limits, ViewerLimits before) {

@@ -27,6 +27,9 @@ v1::StreamEvent ToProto(const StreamEvent& event, const WallClock& wall);
 /// Limits that are absent stay as they were. INVALID_ARGUMENT as ValidateViewerLimits.
 absl::StatusOr<ViewerLimits> ToLimits(const v1::ViewerLimits& limits, ViewerLimits before);
 
+/// INVALID_ARGUMENT for a negative number of cursors.
+absl::StatusOr<CursorAbilities> ToCursorAbilities(const v1::ClientCapabilities& capabilities);
+
 /// INVALID_ARGUMENT if no display had such an etag.
 absl::StatusOr<EtagParts> ParseEtag(const std::string& etag);
 

@@ -1,11 +1,26 @@
 #include "service/rpc/worker_pool.h"
 
+#include <sys/resource.h>
+
 #include <utility>
 
 namespace planecast {
+namespace {
 
-WorkerPool::WorkerPool(int threads, size_t queue_max) : queue_max_(queue_max) {
-  for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
+/// A twentieth of a core where others want all of it: a snapshot of a busy host still comes.
+constexpr int kLowNice = 13;
+
+}  // namespace
+
+WorkerPool::WorkerPool(int threads, size_t queue_max, Priority priority) : queue_max_(queue_max) {
+  if (priority == Priority::kNormal) {
+    for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
+    return;
+  }
+  // Waited for, as a filter of system calls may come next.
+  std::latch ready(threads);
+  for (int i = 0; i < threads; ++i) threads_.emplace_back([this, &ready] { RunNicely(ready); });
+  ready.wait();
 }
 
 void WorkerPool::Stop() {
@@ -26,6 +41,15 @@ bool WorkerPool::Submit(std::function<void()> job) {
   }
   changed_.notify_one();
   return true;
+}
+
+void WorkerPool::RunNicely(std::latch& ready) {
+  // Of this thread alone, on Linux. To be nicer needs no privilege; where it fails nonetheless the
+  // thread is as nice as the process, which costs some smoothness and no more.
+  const int now = getpriority(PRIO_PROCESS, 0);
+  if (now < kLowNice) setpriority(PRIO_PROCESS, 0, kLowNice);
+  ready.count_down();
+  Run();
 }
 
 void WorkerPool::Run() {

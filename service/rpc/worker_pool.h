@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <latch>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -13,8 +14,10 @@ namespace planecast {
 /// Runs jobs on a fixed number of threads, in the order they came. Thread-safe.
 class WorkerPool {
  public:
-  /// At most `queue_max` jobs wait for a thread.
-  WorkerPool(int threads, size_t queue_max);
+  /// At most `queue_max` jobs wait for a thread. With kLow the threads are nicer than others by the
+  /// time that this returns: what can wait takes no core from what can't.
+  enum class Priority { kNormal, kLow };
+  WorkerPool(int threads, size_t queue_max, Priority priority = Priority::kNormal);
   ~WorkerPool() { Stop(); }
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
@@ -26,6 +29,8 @@ class WorkerPool {
 
  private:
   void Run();
+  /// Runs as soon as its thread is as nice as it is to be.
+  void RunNicely(std::latch& ready);
 
   const size_t queue_max_;
   std::mutex mutex_;

@@ -2,9 +2,10 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "vfio/sys.h"
+#include "vfio/device_opener.h"
 
 namespace planecast {
 
@@ -16,8 +17,20 @@ struct WayToPlane {
   std::string problem;
 };
 
-/// Looks at device nodes and abilities without opening a device. `hand_over` says whether the
-/// daemon serves a hand-over socket. Never blocks.
-std::vector<WayToPlane> ProbeWaysToPlane(Sys& sys, bool hand_over);
+/// What the daemon's config lets in.
+struct WaysAllowed {
+  /// It serves a hand-over socket.
+  bool hand_over = false;
+  bool fakes = false;
+};
+
+/// Why a daemon has no fake devices, and what gives it some.
+inline constexpr std::string_view kNoFakeDevices =
+    "fake devices take a core each and are for demos and tests: start planecastd with "
+    "--allow-fake, "
+    "or write allow_fake_devices: true into its config";
+
+/// Asks `opener` what it could open. Blocks for as long as the opener takes to answer.
+std::vector<WayToPlane> ProbeWaysToPlane(DeviceOpener& opener, const WaysAllowed& allowed);
 
 }  // namespace planecast

@@ -113,6 +113,17 @@ MetricFamily Total(const char* name, const char* help, uint64_t value) {
   return family;
 }
 
+void AddFds(const FdReading& fds, std::vector<MetricFamily>& families) {
+  const auto add = [&families](const char* name, const char* help, size_t value) {
+    families.push_back(Gauge(name, help, static_cast<double>(value)));
+  };
+  add("planecast_open_fds", "File descriptors that are open.", fds.open);
+  add("planecast_open_fds_max", "File descriptors that may be open.", fds.limit);
+  add("planecast_display_fds_claimed",
+      "File descriptors that attached displays have claimed, open or not.", fds.claimed);
+  add("planecast_display_fds_max", "File descriptors that displays may claim.", fds.claimed_max);
+}
+
 MetricFamily States(const Readings& readings) {
   MetricFamily family =
       Family("planecast_display_state", "1 for the state that a display is in, 0 for all others.",
@@ -215,9 +226,27 @@ MetricFamily Stages(const Readings& readings) {
   return family;
 }
 
+MetricFamily Connections(const ConnectionReading& reading) {
+  MetricFamily family = Family("planecast_connections", "Connections now.", MetricType::Gauge);
+  AddSample(family, {{"kind", "tcp"}}).gauge.value = static_cast<double>(reading.tcp_open);
+  AddSample(family, {{"kind", "unix"}}).gauge.value = static_cast<double>(reading.unix_open);
+  return family;
+}
+
+MetricFamily ConnectionRefusals(const ConnectionReading& reading) {
+  MetricFamily family =
+      Family("planecast_connections_refused_total",
+             "Connections that were not taken or were cut off, by reason.", MetricType::Counter);
+  for (size_t i = 0; i < kConnectionRefusalsSize; ++i) {
+    const auto reason = ConnectionRefusalName(static_cast<ConnectionRefusal>(i));
+    AddSample(family, {{"reason", reason}}).counter.value = static_cast<double>(reading.refused[i]);
+  }
+  return family;
+}
+
 }  // namespace
 
-std::vector<MetricFamily> CollectMetrics(const Registry& registry, const AuditReading& audit) {
+std::vector<MetricFamily> CollectMetrics(const Registry& registry, const DaemonReading& daemon) {
   const Readings readings = registry.ReadDisplays();
   std::vector<MetricFamily> families;
   families.push_back(DaemonInfo());
@@ -225,15 +254,19 @@ std::vector<MetricFamily> CollectMetrics(const Registry& registry, const AuditRe
                            static_cast<double>(readings.size())));
   families.push_back(
       Gauge("planecast_displays_max", "Displays that may be attached.", registry.displays_max()));
+  AddFds(daemon.fds, families);
   families.push_back(States(readings));
   families.push_back(Infos(readings));
   families.push_back(Viewers(readings));
   AddCounters(readings, families);
   families.push_back(Total("planecast_audit_lost_total",
-                           "Entries that could not be written to the audit file.", audit.lost));
+                           "Entries that could not be written to the audit file.",
+                           daemon.audit.lost));
   families.push_back(Total("planecast_audit_suppressed_total",
                            "Entries without an audit line of their own, as there were too many.",
-                           audit.suppressed));
+                           daemon.audit.suppressed));
+  families.push_back(Connections(daemon.connections));
+  families.push_back(ConnectionRefusals(daemon.connections));
   families.push_back(Drops(readings));
   families.push_back(Stages(readings));
   return families;

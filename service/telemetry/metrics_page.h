@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "service/core/registry.h"
+#include "service/sockets/connection_shares.h"
 
 namespace planecast {
 
@@ -18,9 +19,25 @@ struct AuditReading {
   uint64_t suppressed = 0;
 };
 
+/// What a scrape is told of the process's file descriptors.
+struct FdReading {
+  size_t open = 0;
+  size_t limit = 0;
+  /// Claimed by displays, and what they may claim.
+  size_t claimed = 0;
+  size_t claimed_max = 0;
+};
+
+/// What a scrape is told of the daemon beside its displays.
+struct DaemonReading {
+  AuditReading audit;
+  FdReading fds;
+  ConnectionReading connections;
+};
+
 /// The metrics of all displays and of the daemon, in base units: docs/metrics.md lists them.
 /// Thread-safe; waits for no display.
 std::vector<prometheus::MetricFamily> CollectMetrics(const Registry& registry,
-                                                     const AuditReading& audit);
+                                                     const DaemonReading& daemon);
 
 }  // namespace planecast

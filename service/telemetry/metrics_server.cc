@@ -16,7 +16,6 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "service/telemetry/metrics_page.h"
-#include "vfio/fd.h"
 
 namespace planecast {
 namespace {
@@ -25,15 +24,15 @@ constexpr std::chrono::milliseconds kWakeInterval{5};
 
 class Page : public prometheus::Collectable {
  public:
-  Page(const Registry& registry, std::function<AuditReading()> read_audit)
-      : registry_(registry), read_audit_(std::move(read_audit)) {}
+  Page(const Registry& registry, std::function<DaemonReading()> read_daemon)
+      : registry_(registry), read_daemon_(std::move(read_daemon)) {}
   std::vector<prometheus::MetricFamily> Collect() const override {
-    return CollectMetrics(registry_, read_audit_ == nullptr ? AuditReading() : read_audit_());
+    return CollectMetrics(registry_, read_daemon_ == nullptr ? DaemonReading() : read_daemon_());
   }
 
  private:
   const Registry& registry_;
-  const std::function<AuditReading()> read_audit_;
+  const std::function<DaemonReading()> read_daemon_;
 };
 
 std::string Join(const HostPort& address) {
@@ -44,12 +43,12 @@ std::string Join(const HostPort& address) {
 
 absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(
     const std::string& address, const Registry& registry,
-    std::function<AuditReading()> read_audit) {
+    std::function<DaemonReading()> read_daemon) {
   auto parsed = ParseHostPort(address);
   if (!parsed.ok()) return parsed.status();
   // The HTTP library wants numbers.
   if (parsed->host == "localhost") parsed->host = "127.0.0.1";
-  auto page = std::make_shared<Page>(registry, std::move(read_audit));
+  auto page = std::make_shared<Page>(registry, std::move(read_daemon));
   // The library throws; nothing of it is to get past here.
   try {
     auto exposer = std::make_unique<prometheus::Exposer>(
@@ -70,7 +69,8 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(
 
 MetricsServer::MetricsServer(const HostPort& address, std::shared_ptr<prometheus::Collectable> page,
                              std::unique_ptr<prometheus::Exposer> exposer)
-    : host_port_(address),
+    : waker_(KernelSys(), socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)),
+      host_port_(address),
       address_(Join(address)),
       page_(std::move(page)),
       exposer_(std::move(exposer)) {}
@@ -87,9 +87,13 @@ void MetricsServer::WakeListener() const {
   peer.sin_family = AF_INET;
   peer.sin_port = htons(static_cast<uint16_t>(host_port_.port));
   inet_pton(AF_INET, host_port_.host.c_str(), &peer.sin_addr);
-  const Fd fd(KernelSys(), socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!waker_.valid()) return;
+  // Lets go of the connection of the time before.
+  sockaddr nobody = {};
+  nobody.sa_family = AF_UNSPEC;
+  std::ignore = connect(waker_.get(), &nobody, sizeof(nobody));
   // Whether it comes to anything: the listener has woken, or is gone.
-  if (fd.valid()) std::ignore = connect(fd.get(), reinterpret_cast<sockaddr*>(&peer), sizeof(peer));
+  std::ignore = connect(waker_.get(), reinterpret_cast<sockaddr*>(&peer), sizeof(peer));
 }
 
 }  // namespace planecast

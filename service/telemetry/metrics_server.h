@@ -9,6 +9,7 @@
 #include "service/core/registry.h"
 #include "service/sockets/host_port.h"
 #include "service/telemetry/metrics_page.h"
+#include "vfio/fd.h"
 
 namespace prometheus {
 class Collectable;
@@ -26,11 +27,11 @@ inline constexpr int kMetricsRequestTimeoutMs = 1000;
 class MetricsServer {
  public:
   /// `address` must have passed CheckMetricsAddress; `localhost` is 127.0.0.1. `registry` must
-  /// outlive the server; `read_audit` is called at each scrape,
+  /// outlive the server; `read_daemon` is called at each scrape,
   /// by its thread, and may be null. UNAVAILABLE if the address can't be had.
   static absl::StatusOr<std::unique_ptr<MetricsServer>> Start(
       const std::string& address, const Registry& registry,
-      std::function<AuditReading()> read_audit);
+      std::function<DaemonReading()> read_daemon);
 
   /// Closes the port, after a scrape that is under way.
   ~MetricsServer();
@@ -47,6 +48,8 @@ class MetricsServer {
  private:
   void WakeListener() const;
 
+  /// Made at start: the daemon may not be allowed to make any later.
+  const Fd waker_;
   const HostPort host_port_;
   const std::string address_;
   const std::shared_ptr<prometheus::Collectable> page_;

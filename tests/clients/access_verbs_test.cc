@@ -275,18 +275,20 @@ TEST_F(AccessVerbsTest, SnapshotCanBeScaledDown) {
   EXPECT_EQ(server_.snapshot_requests().at(0).width_max_px(), 320);
 }
 
-TEST_F(AccessVerbsTest, HostWarnsOfOpenDoorsAndAnAuditFileThatIsNotWritten) {
+TEST_F(AccessVerbsTest, HostWarnsOfOpenDoorsWhatIsShortAndAnAuditFileThatIsNotWritten) {
   EXPECT_THAT(Run({"host"}).err, IsEmpty());
   v1::GetHostInfoResponse more;
   more.add_open_doors("127.0.0.1:7443 makes everybody an operator");
   more.set_principal("uid:0");
   more.set_audit_problem("the disk is full");
+  more.add_shortages("File descriptors: 900 of at most 1024 are open.");
   server_.SetHostInfo(more);
   const CliResult result = Run({"host"});
   EXPECT_EQ(result.exit_code, 0);
   EXPECT_THAT(result.out, HasSubstr("\nyou are uid:0\n"));
   EXPECT_THAT(result.err,
               AllOf(HasSubstr("WARNING: open door: 127.0.0.1:7443 makes everybody an operator\n"),
+                    HasSubstr("WARNING: short: File descriptors: 900 of at most 1024 are open.\n"),
                     HasSubstr("WARNING: the audit file is not written: the disk is full\n")));
   const CliResult json = Run({"host", "-o", "json"});
   EXPECT_EQ(ParseJson(json.out).fields().at("open_doors").list_value().values_size(), 1);

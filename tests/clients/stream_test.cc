@@ -78,6 +78,16 @@ class Log : public StreamHandler {
   std::vector<std::string> lines_;
 };
 
+// A cursor's image as a server sends it.
+v1::CursorShape RawShape(uint32_t id, int side_px) {
+  v1::CursorShape shape;
+  shape.set_width_px(side_px);
+  shape.set_height_px(side_px);
+  shape.set_shape_id(id);
+  shape.set_argb(std::string(static_cast<size_t>(side_px * side_px * 4), 'x'));
+  return shape;
+}
+
 class StreamTest : public ::testing::Test {
  protected:
   StreamTest() {
@@ -102,7 +112,7 @@ TEST_F(StreamTest, TellsEachKindOfEventInOrder) {
     stream.Write(StartedEvent(640, 480));
     stream.Write(StateEvent(v1::Display::STATE_ACTIVE, "fine", ""));
     v1::StreamDisplayResponse event;
-    event.mutable_event()->mutable_cursor_shape()->set_width_px(32);
+    *event.mutable_event()->mutable_cursor_shape() = RawShape(0, 32);
     stream.Write(event);
     event.mutable_event()->mutable_cursor_moved()->set_x_px(-5);
     stream.Write(event);
@@ -118,6 +128,59 @@ TEST_F(StreamTest, TellsEachKindOfEventInOrder) {
               ElementsAre("started 640", "state fine", "shape 32", "moved -5", "key 7", "unit 8",
                           "stats 3", "goodbye detached", "disconnected detached, for good"));
   EXPECT_EQ(status.message(), "detached");
+}
+
+TEST_F(StreamTest, CursorsThatAreNamedAreToldWhole) {
+  std::promise<v1::ClientCapabilities> seen;
+  server_.AddStreamScript([&](const v1::StreamStart& start, ServerStream& stream) {
+    seen.set_value(start.capabilities());
+    stream.Write(StartedEvent(640, 480));
+    v1::StreamDisplayResponse event;
+    for (const uint32_t id : {1U, 2U}) {
+      *event.mutable_event()->mutable_cursor_shape() = RawShape(id, static_cast<int>(16 * id));
+      stream.Write(event);
+    }
+    for (const uint32_t id : {2U, 1U, 1U, 2U}) {
+      event.mutable_event()->mutable_cursor_moved()->set_shape_id(id);
+      stream.Write(event);
+    }
+    stream.Write(GoodbyeEvent(v1::Goodbye::REASON_DETACHED, "detached"));
+    return grpc::Status::OK;
+  });
+  (void)Start()->Wait();
+  EXPECT_THAT(log_.lines(), ElementsAre("started 640", "shape 16", "shape 32", "moved 0",
+                                        "shape 16", "moved 0", "moved 0", "shape 32", "moved 0",
+                                        "goodbye detached", "disconnected detached, for good"));
+  const v1::ClientCapabilities told = seen.get_future().get();
+  EXPECT_EQ(told.cursors_kept(), 32);
+  EXPECT_THAT(told.cursor_encodings(), ElementsAre(v1::CursorShape::ENCODING_PNG));
+}
+
+TEST_F(StreamTest, AServerThatNamesACursorThatItNeverSentLosesTheConnection) {
+  v1::StreamDisplayResponse named;
+  named.mutable_event()->mutable_cursor_moved()->set_shape_id(1);
+  server_.AddStreamScript([&](const v1::StreamStart&, ServerStream& stream) {
+    v1::StreamDisplayResponse event;
+    *event.mutable_event()->mutable_cursor_shape() = RawShape(1, 16);
+    stream.Write(event);
+    event.mutable_event()->mutable_cursor_moved()->set_shape_id(7);
+    stream.Write(event);
+    ReadToEnd(stream);
+    return grpc::Status::OK;
+  });
+  // What another connection was given does not count.
+  server_.AddStreamScript([&](const v1::StreamStart&, ServerStream& stream) {
+    stream.Write(named);
+    ReadToEnd(stream);
+    return grpc::Status::OK;
+  });
+  const absl::Status status = Start()->Wait();
+  const auto lines = log_.lines();
+  ASSERT_GE(lines.size(), 3u);
+  EXPECT_EQ(lines[0], "shape 16");
+  EXPECT_THAT(lines[1], HasSubstr("there was no image 7"));
+  EXPECT_THAT(lines[2], HasSubstr("there was no image 1"));
+  EXPECT_EQ(status.code(), absl::StatusCode::kNotFound) << "there is no third script";
 }
 
 TEST_F(StreamTest, StartsWithNameLimitsAndAcknowledgement) {

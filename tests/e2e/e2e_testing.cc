@@ -81,8 +81,9 @@ TestDaemon::TestDaemon(const std::string& extra_config, Daemon::Parts parts) {
   }
   folder_ = pattern;
   server_ = absl::StrCat("unix:", folder_, "/s");
-  auto config =
-      ParseConfig(absl::StrCat("socket_path: \"", folder_, "/s\"\n", extra_config), "test");
+  auto config = ParseConfig(
+      absl::StrCat("socket_path: \"", folder_, "/s\"\nallow_fake_devices: true\n", extra_config),
+      "test");
   if (!config.ok()) {
     ADD_FAILURE() << config.status();
     return;

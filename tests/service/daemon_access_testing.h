@@ -155,7 +155,7 @@ class DaemonAccessTest : public DaemonTest {
                    "PERMISSION_SNAPSHOT] } "
                    "bindings { certificate_subject: \"CN=manager\" role: \"manager\" "
                    "displays: \"a*\" } "
-                   "audit { file_path: \"" +
+                   "allow_fake_devices: true audit { file_path: \"" +
                    AuditPath() + "\" } ";
   }
   ~DaemonAccessTest() override { daemon_.reset(); }

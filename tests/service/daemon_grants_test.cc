@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "google/protobuf/util/time_util.h"
-#include "service/rpc/grpc_viewer_service.h"
 #include "tests/service/daemon_access_testing.h"
 
 namespace planecast::testing {
@@ -383,18 +382,6 @@ TEST_F(DaemonGrantsTest, ViewersAreListedWithoutTheirSecrets) {
   request.set_parent("displays/a-none");
   EXPECT_EQ(Told(Call(Manager(), &v1::ViewerService::Stub::ListViewers, request, &response)),
             "NOT_FOUND DISPLAY_NOT_FOUND");
-}
-
-TEST_F(DaemonGrantsTest, StreamsThatDoNotStartKeepNobodyElsesOut) {
-  StartWith({"a"});
-  std::vector<std::unique_ptr<Stream>> unstarted;
-  for (int i = 0; i < kUnstartedStreamsOwnMax; ++i) {
-    unstarted.push_back(std::make_unique<Stream>(*viewers_));
-  }
-  const grpc::Status told = Stream(*viewers_).Finish();
-  EXPECT_EQ(Told(told), "RESOURCE_EXHAUSTED LIMIT_REACHED");
-  ViewerStream others(Manager(), "a");
-  EXPECT_NE(others.started().viewer_id(), "");
 }
 
 TEST_F(DaemonGrantsTest, EndViewerChecksItsRequest) {

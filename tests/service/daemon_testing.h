@@ -60,7 +60,7 @@ class DaemonTest : public ::testing::Test {
  protected:
   DaemonTest() {
     config_text_ = "socket_path: \"" + SocketPath() +
-                   "\" viewer_socket_path: \"none\" "
+                   "\" viewer_socket_path: \"none\" allow_fake_devices: true "
                    "listeners { address: \"127.0.0.1:0\" anonymous_role: \"operator\" }";
     parts_.open_source =
         [this](const DisplaySpec& spec) -> absl::StatusOr<std::unique_ptr<PlaneSource>> {

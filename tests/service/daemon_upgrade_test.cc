@@ -29,6 +29,19 @@ class DaemonUpgradeTest : public DaemonTest {
     v1::GetHostInfoResponse response;
     return host_->GetHostInfo(&context, {}, &response).error_code();
   }
+  /// The displays that there are.
+  std::string Listed() {
+    Connect(grpc::CreateChannel(daemon_->addresses().at(kOperators).target,
+                                grpc::InsecureChannelCredentials()));
+    CallContext context;
+    v1::ListDisplaysResponse response;
+    EXPECT_TRUE(displays_->ListDisplays(&context, {}, &response).ok());
+    std::string names;
+    for (const v1::Display& display : response.displays()) {
+      names += (names.empty() ? "" : " ") + display.name();
+    }
+    return names;
+  }
   grpc::StatusCode WithCertificate() {
     const TestCertificate client = MakeLeaf("client", ca_);
     grpc::SslCredentialsOptions options;
@@ -55,6 +68,9 @@ TEST_F(DaemonUpgradeTest, ItStartsAndSaysWhatItGivesNoMore) {
   EXPECT_THAT(WithCertificate(), refused);
   EXPECT_THAT(log_.Text(), ContainsRegex("warning listeners.0.[^\n]*bindings \\{"));
   EXPECT_THAT(log_.Text(), ContainsRegex("warning listeners.1.[^\n]*anonymous_role: \"operator\""));
+  EXPECT_THAT(log_.Text(),
+              ContainsRegex("warning displays.0., demo[^\n]*allow_fake_devices: true"));
+  EXPECT_EQ(Listed(), "displays/vm1");
 }
 
 TEST_F(DaemonUpgradeTest, WithTheAdvisedLinesItGivesWhatItGave) {
@@ -63,11 +79,13 @@ TEST_F(DaemonUpgradeTest, WithTheAdvisedLinesItGivesWhatItGave) {
   ASSERT_NE(at, std::string::npos);
   config_text_.insert(at + plain.size(), " anonymous_role: \"operator\"");
   const absl::Status status = TryStart(
-      "bindings { certificate_subject: \"CN=client\" role: \"operator\" displays: \"*\" }");
+      "bindings { certificate_subject: \"CN=client\" role: \"operator\" displays: \"*\" } "
+      "allow_fake_devices: true");
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_EQ(HostInfo(kPlain, grpc::InsecureChannelCredentials()), grpc::StatusCode::OK);
   EXPECT_EQ(WithCertificate(), grpc::StatusCode::OK);
-  EXPECT_THAT(log_.Text(), Not(HasSubstr("until now")));
+  EXPECT_EQ(Listed(), "displays/demo displays/vm1");
+  EXPECT_THAT(log_.Text(), Not(HasSubstr("ntil now")));
 }
 
 TEST_F(DaemonUpgradeTest, AViewersSocketThatNobodyAskedForMayBeTaken) {

@@ -3,24 +3,33 @@
 #include <drm_fourcc.h>
 #include <gtest/gtest.h>
 
+#include <optional>
+
 #include "tests/vfio/source_testing.h"
 
 namespace planecast {
 namespace {
 
+constexpr FdNeeds kOne = {};
+constexpr size_t kOneFds = kOne.fixed + kOne.buffers;
+
 class DmabufCacheTest : public testing::Test {
  protected:
-  void Open(FakeProfile profile) {
+  void Open(FakeProfile profile, FdClaim fds = {}) {
+    fds_ = std::move(fds);
     device_ = std::make_unique<FakeDevice>(FakeDeviceOptions{.profile = profile}, clock_);
     fd_ = Fd(*device_, device_->OpenDevice());
     gfx_ = std::make_unique<GfxDevice>(*device_, fd_.get(), AbiDialect::kFinal);
-    cache_ = std::make_unique<DmabufCache>(*gfx_);
+    cache_ = std::make_unique<DmabufCache>(*gfx_, fds_);
   }
   ~DmabufCacheTest() override {
     cache_.reset();
     gfx_.reset();
     fd_.Reset();
   }
+
+  /// A budget with room for displays of this many fds altogether.
+  FdBudget& MakeBudget(size_t fds) { return budget_.emplace(kFdsOwn + kFdsReserveMin + fds); }
 
   void SetMode(uint32_t width_px, uint32_t height_px) {
     FakeMode mode{.width_px = width_px, .height_px = height_px};
@@ -51,7 +60,11 @@ class DmabufCacheTest : public testing::Test {
     }
   }
 
+  int open_dmabufs() const { return device_->counters().open_dmabuf_fds; }
+
   ManualClock clock_;
+  std::optional<FdBudget> budget_;
+  FdClaim fds_;
   std::unique_ptr<FakeDevice> device_;
   Fd fd_;
   std::unique_ptr<GfxDevice> gfx_;
@@ -98,6 +111,77 @@ TEST_F(DmabufCacheTest, NeverFetchesAnIdOfADriverWithoutReferencesAgain) {
   const auto again = Get(Query());
   EXPECT_EQ(again.status().code(), absl::StatusCode::kFailedPrecondition) << again.status();
   EXPECT_EQ(device_->counters().consumer_errors, 0) << device_->last_consumer_error();
+}
+
+TEST_F(DmabufCacheTest, KeepsAsManyAsEverWhereFdsArePlenty) {
+  FdBudget& budget = MakeBudget(kOneFds + kBuffersKeptMax);
+  Open(FakeProfile::kGvt, *budget.Take(kOne));
+  ShowOthers(2 * kBuffersKeptMax);
+  EXPECT_EQ(open_dmabufs(), static_cast<int>(kBuffersKeptMax));
+  EXPECT_TRUE(cache_->problem().ok());
+  EXPECT_EQ(budget.Read().short_displays, 0u);
+}
+
+TEST_F(DmabufCacheTest, KeepsFewerWhereFdsAreShortAndSaysSoUntilTheyAreNot) {
+  FdBudget& budget = MakeBudget(kOneFds + kBuffersKeptMax);
+  FdClaim other = *budget.Take({.fixed = kBuffersKeptMax, .buffers = 0});
+  Open(FakeProfile::kGvt, *budget.Take(kOne));
+  ShowOthers(kBuffersKeptMin);
+  EXPECT_TRUE(cache_->problem().ok()) << "nothing is let go yet";
+  ShowOthers(2 * kBuffersKeptMin);
+  EXPECT_EQ(open_dmabufs(), static_cast<int>(kBuffersKeptMin));
+  EXPECT_EQ(cache_->problem().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(budget.Read().short_displays, 1u);
+  EXPECT_FALSE(cache_->Trim());
+  other = FdClaim();
+  EXPECT_TRUE(cache_->Trim());
+  EXPECT_TRUE(cache_->problem().ok());
+  EXPECT_EQ(budget.Read().short_displays, 0u);
+  ShowOthers(2 * kBuffersKeptMax);
+  EXPECT_EQ(open_dmabufs(), static_cast<int>(kBuffersKeptMax));
+}
+
+TEST_F(DmabufCacheTest, LetsGoOfWhatOthersNeed) {
+  FdBudget& budget = MakeBudget(kOneFds + kBuffersKeptMax);
+  Open(FakeProfile::kGvt, *budget.Take(kOne));
+  ShowOthers(2 * kBuffersKeptMax);
+  const FdClaim other = *budget.Take({.fixed = kBuffersKeptMax, .buffers = 0});
+  cache_->Trim();
+  EXPECT_EQ(open_dmabufs(), static_cast<int>(kBuffersKeptMin));
+}
+
+TEST_F(DmabufCacheTest, KeepsTheLeastWhileNobodyWatches) {
+  FdBudget& budget = MakeBudget(10 * kOneFds);
+  Open(FakeProfile::kGvt, *budget.Take(kOne));
+  ShowOthers(2 * kBuffersKeptMin);
+  EXPECT_EQ(open_dmabufs(), static_cast<int>(2 * kBuffersKeptMin));
+  cache_->SetIdle(true);
+  EXPECT_EQ(open_dmabufs(), static_cast<int>(kBuffersKeptMin));
+  EXPECT_TRUE(cache_->problem().ok()) << "it does without by itself";
+  ShowOthers(2 * kBuffersKeptMin);
+  EXPECT_EQ(open_dmabufs(), static_cast<int>(kBuffersKeptMin));
+  EXPECT_TRUE(cache_->problem().ok());
+}
+
+TEST_F(DmabufCacheTest, OfADriverWithoutReferencesNothingIsLetGoAndTheNextIsRefused) {
+  constexpr size_t kMore = 3;
+  FdBudget& budget = MakeBudget(kOneFds + kMore);
+  Open(FakeProfile::kMbochs, *budget.Take(kOne));
+  SetMode(640, 480);
+  const PlaneInfo info = Query();
+  const auto first = *Get(info);
+  ShowOthers(kBuffersKeptMin + kMore - 1);
+  cache_->SetIdle(true);
+  cache_->SetIdle(false);
+  for (int n = 0; n < 3; ++n) {
+    const auto refused = GetMode(800, 600);
+    EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted) << refused.status();
+    EXPECT_NE(refused.status().message().find("LimitNOFILE"), absl::string_view::npos);
+  }
+  EXPECT_EQ(open_dmabufs(), static_cast<int>(kBuffersKeptMin + kMore));
+  EXPECT_EQ(*Get(info), first);
+  EXPECT_EQ(device_->counters().consumer_errors, 0) << device_->last_consumer_error();
+  EXPECT_EQ(budget.Read().claimed, budget.Read().displays_max);
 }
 
 TEST_F(DmabufCacheTest, CopiesOfMbochsDmabufsAreCloseOnExec) {

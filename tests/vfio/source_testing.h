@@ -21,9 +21,11 @@ inline constexpr int64_t kMillisecondNs = 1'000'000;
 class TestSource {
  public:
   explicit TestSource(const FakeDeviceOptions& device_options,
-                      const VfioSourceOptions& source_options = {}, bool borrowed = false)
+                      const VfioSourceOptions& source_options = {}, bool borrowed = false,
+                      FdClaim fds = {})
       : device_(device_options, clock_) {
     OpenedDevice opened;
+    opened.fds = std::move(fds);
     opened.device = Fd(device_, device_.OpenDevice());
     opened.borrowed = borrowed;
     auto made = MakeVfioSource(std::move(opened), source_options, clock_);

@@ -340,6 +340,49 @@ TEST(VfioSourceTest, LetsOldGvtDmabufsGoAndTakesRecycledIdsForWhatTheyAre) {
   EXPECT_EQ(test.device().counters().consumer_errors, 0) << test.device().last_consumer_error();
 }
 
+/// All of it is claimed by one display of a real device.
+constexpr size_t kLimitForOne =
+    kFdsOwn + kFdsReserveMin + kFdsPerDisplay + kFdsPerDevice + kBuffersKeptMin;
+
+TEST(VfioSourceTest, SaysThatItKeepsFewerDmabufs) {
+  FdBudget budget(kLimitForOne);
+  TestSource test(FakeDeviceOptions{.profile = FakeProfile::kGvt}, {}, false,
+                  *budget.Take(FdNeeds()));
+  test.source().SetWatched(true, 0);
+  for (uint32_t n = 0; n < 2 * kBuffersKeptMin; ++n) {
+    EXPECT_EQ(test.source().info().degraded_reason.empty(), n <= kBuffersKeptMin) << n;
+    test.SetMode(640 + 64 * n, 480);
+    ASSERT_EQ(test.LookAfter(kMillisecondNs).primary, Primary::kFrame);
+  }
+  EXPECT_NE(test.source().info().degraded_reason.find("LimitNOFILE"), std::string::npos);
+  test.source().SetWatched(false, 0);
+  EXPECT_EQ(test.source().info().degraded_reason, "");
+}
+
+TEST(VfioSourceTest, WithoutAnFdForAnotherMbochsBufferTheLookFailsAtOnceAndWithTheReason) {
+  FdBudget budget(kLimitForOne);
+  TestSource test(FakeDeviceOptions{.profile = FakeProfile::kMbochs}, {}, false,
+                  *budget.Take(FdNeeds()));
+  for (uint32_t n = 0; n < kBuffersKeptMin; ++n) {
+    test.SetMode(640 + 4 * n, 480);
+    ASSERT_EQ(test.LookAfter(kMillisecondNs).primary, Primary::kFrame);
+  }
+  test.SetMode(800, 600);
+  const PlaneLook look = test.LookAfter(kMillisecondNs);
+  EXPECT_EQ(look.primary, Primary::kFailed);
+  EXPECT_EQ(look.problem.code(), absl::StatusCode::kResourceExhausted);
+  test.SetMode(640, 480);
+  EXPECT_EQ(test.LookAfter(kMillisecondNs).primary, Primary::kFrame);
+  EXPECT_EQ(test.device().counters().consumer_errors, 0) << test.device().last_consumer_error();
+}
+
+TEST(VfioSourceTest, ARegionClaimsNoDmabufs) {
+  FdBudget budget(kLimitForOne);
+  TestSource test(FakeDeviceOptions{.profile = FakeProfile::kMdpy}, {}, false,
+                  *budget.Take(FdNeeds()));
+  EXPECT_EQ(budget.Read().claimed, kFdsPerDisplay + kFdsPerDevice);
+}
+
 TEST(VfioSourceTest, HandsOutATiledFrame) {
   TestSource test(FakeProfile::kGvt);
   test.SetMode(1024, 768);

@@ -189,10 +189,11 @@ absl::StatusOr<Guest> MakeGuest(const FakeSourceOptions& options, Clock& clock) 
 
 absl::StatusOr<std::unique_ptr<PlaneSource>> OpenSource(FakeDevice& device,
                                                         const FakeSourceOptions& options,
-                                                        Clock& clock) {
+                                                        Clock& clock, FdClaim fds) {
   const int fd = device.OpenDevice();
   if (fd < 0) return absl::InternalError(absl::StrCat("the fake device did not open: ", -fd));
   OpenedDevice opened;
+  opened.fds = std::move(fds);
   opened.device = Fd(device, fd);
   opened.description = absl::StrCat("fake ", std::string(FakeProfileName(options.profile)));
   VfioSourceOptions source_options;
@@ -207,21 +208,31 @@ absl::StatusOr<std::unique_ptr<PlaneSource>> OpenSource(FakeDevice& device,
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<PlaneSource>> MakeFakeSource(const FakeSourceOptions& options,
-                                                            Clock& clock) {
+                                                            Clock& clock, FdClaim fds) {
   auto guest = MakeGuest(options, clock);
   if (!guest.ok()) return guest.status();
   auto player =
       std::make_unique<ScenePlayer>(guest->device, guest->runner, options.frame_rate_hz, clock);
-  auto source = OpenSource(*guest->device, options, clock);
+  auto source = OpenSource(*guest->device, options, clock, std::move(fds));
   if (!source.ok()) return source.status();
   return std::make_unique<FakeSource>(guest->device, std::move(player), *std::move(source));
 }
 
+FdNeeds FakeFdNeeds(FakeProfile profile) {
+  // The device, and the memory of its one plane.
+  if (TraitsOf(profile).region_plane) {
+    return {.fixed = kFdsPerDisplay + 2, .buffers = 0, .per_buffer = 0};
+  }
+  // The device, the eventfd for flips and the reference to it; each buffer is the guest's memory
+  // and a dma-buf of it.
+  return {.fixed = kFdsPerDisplay + 3, .buffers = kBuffersKeptMin, .per_buffer = 2};
+}
+
 absl::StatusOr<SteppedFakeSource> MakeSteppedFakeSource(const FakeSourceOptions& options,
-                                                        Clock& clock) {
+                                                        Clock& clock, FdClaim fds) {
   auto guest = MakeGuest(options, clock);
   if (!guest.ok()) return guest.status();
-  auto source = OpenSource(*guest->device, options, clock);
+  auto source = OpenSource(*guest->device, options, clock, std::move(fds));
   if (!source.ok()) return source.status();
   return SteppedFakeSource{
       .device = guest->device,

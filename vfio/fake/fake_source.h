@@ -12,6 +12,7 @@
 #include "vfio/fake/fake_device.h"
 #include "vfio/fake/fake_profile.h"
 #include "vfio/fake/scene.h"
+#include "vfio/fd_budget.h"
 #include "vfio/plane_source.h"
 
 namespace planecast {
@@ -87,8 +88,13 @@ class SceneRunner {
 
 /// A fake device, a thread that plays the scene at frame_rate_hz while the device is open, and the
 /// PlaneSource that ships, on top. The thread sleeps between frames, and longer while nobody looks.
+/// `fds` is its place in the process's budget, FakeFdNeeds of the profile, or not valid.
 absl::StatusOr<std::unique_ptr<PlaneSource>> MakeFakeSource(const FakeSourceOptions& options,
-                                                            Clock& clock);
+                                                            Clock& clock, FdClaim fds = {});
+
+/// What a fake device takes in this process: more than a real one, whose memory and eventfds the
+/// kernel holds without fds of ours.
+FdNeeds FakeFdNeeds(FakeProfile profile);
 
 /// The same for tests that step the guest themselves: no thread. Frame 0 is not shown before the
 /// first StepTo.
@@ -99,6 +105,6 @@ struct SteppedFakeSource {
   std::unique_ptr<PlaneSource> source;
 };
 absl::StatusOr<SteppedFakeSource> MakeSteppedFakeSource(const FakeSourceOptions& options,
-                                                        Clock& clock);
+                                                        Clock& clock, FdClaim fds = {});
 
 }  // namespace planecast

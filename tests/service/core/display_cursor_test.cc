@@ -70,6 +70,25 @@ TEST_F(DisplayCursorInPictureTest, AMoveBesideThePictureCostsNoLookAtThePicture)
   EXPECT_EQ(h_.source->cursor_looks, 1);
 }
 
+TEST_F(DisplayCursorInPictureTest, AnImageThatComesTooSoonIsToldInAStepOfItsOwn) {
+  h_.options.frame_rate_max_hz = 10;
+  auto viewer = h_.Join();
+  h_.Step();
+  TakeAll(*viewer);
+  auto image = std::make_shared<CursorImage>();
+  image->width_px = image->height_px = 1;
+  image->argb = {0xff0000ff};
+  h_.source->look.cursor.image = image;
+  h_.source->events.cursor_changed = true;
+  const int64_t next_ns = h_.Step(20 * kMs);
+  EXPECT_EQ(TakeAll(*viewer), "");
+  EXPECT_LE(next_ns, h_.clock.NowNs() + 80 * kMs);
+  h_.Step(80 * kMs);
+  const auto shape = TakeLast<CursorShape>(*viewer);
+  ASSERT_NE(shape, nullptr);
+  EXPECT_EQ(*shape->image, *image);
+}
+
 TEST_F(DisplayCursorInPictureTest, AMoveCostsVideoThen) {
   auto viewer = JoinWithCursor();
   h_.Step();

@@ -376,6 +376,56 @@ TEST_F(RegistryTest, AWatchTellsAttachChangeAndDetach) {
   (*watch)->Close();
 }
 
+TEST_F(RegistryTest, ADetachNeedNotWaitForTheDevice) {
+  ASSERT_TRUE(registry().Attach(Request("a")).ok());
+  auto watch = registry().Watch();
+  ASSERT_TRUE(watch.ok());
+  WatchReader reader(*watch);
+  EXPECT_EQ(std::get<DisplaySnapshot>(reader.Next()).id, "a");
+  EXPECT_TRUE(std::holds_alternative<WatchBookmark>(reader.Next()));
+  std::promise<uint64_t> ended;
+  {
+    const std::lock_guard<std::mutex> hangs(sources_.front()->mutex);
+    ASSERT_TRUE(
+        registry().BeginDetach("a", [&](uint64_t display) { ended.set_value(display); }).ok());
+    EXPECT_EQ(std::get<DisplaySnapshot>(reader.Next()).state.state, DisplayState::kDetaching);
+    EXPECT_EQ(registry().Last("a")->state.state, DisplayState::kDetaching);
+    EXPECT_EQ(CodeOf(registry().AddViewer("a", {})), absl::StatusCode::kUnavailable);
+    EXPECT_EQ(CodeOf(registry().Attach(Request("a"))), absl::StatusCode::kAlreadyExists);
+    std::optional<DisplaySnapshot> told;
+    registry().Get("a", [&](absl::StatusOr<DisplaySnapshot> snapshot) { told = *snapshot; });
+    ASSERT_TRUE(told.has_value()) << "at once";
+    EXPECT_EQ(told->state.state, DisplayState::kDetaching);
+    // So many may wait for it, and no more.
+    absl::Status more;
+    int waiting = 1;
+    for (; more.ok() && waiting < 1000; ++waiting)
+      more = registry().BeginDetach("a", [](uint64_t) {});
+    EXPECT_EQ(more.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_FALSE(sources_.front()->destroyed);
+  }
+  const uint64_t generation = ended.get_future().get();
+  EXPECT_TRUE(sources_.front()->destroyed);
+  EXPECT_TRUE(registry().FinishDetach("a", generation));
+  EXPECT_EQ(Ids(), "");
+  (*watch)->Close();
+}
+
+TEST_F(RegistryTest, WhoFinishesADetachTakesNoOtherDisplay) {
+  ASSERT_TRUE(registry().Attach(Request("a")).ok());
+  std::promise<uint64_t> ended;
+  ASSERT_TRUE(
+      registry().BeginDetach("a", [&](uint64_t display) { ended.set_value(display); }).ok());
+  const uint64_t generation = ended.get_future().get();
+  EXPECT_EQ(Ids(), "a ") << "until it is finished";
+  EXPECT_TRUE(registry().FinishDetach("a", generation));
+  EXPECT_EQ(Ids(), "");
+  ASSERT_TRUE(registry().Attach(Request("a")).ok());
+  EXPECT_FALSE(registry().FinishDetach("a", generation));
+  EXPECT_EQ(Ids(), "a ");
+  EXPECT_EQ(CodeOf(registry().BeginDetach("b", [](uint64_t) {})), absl::StatusCode::kNotFound);
+}
+
 TEST_F(RegistryTest, AFailedAttachIsTakenBackFromWatches) {
   auto watch = registry().Watch();
   ASSERT_TRUE(watch.ok());

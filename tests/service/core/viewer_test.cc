@@ -367,6 +367,18 @@ TEST_F(ViewerTest, AnAcknowledgementThatOpensTheWindowNotifies) {
   EXPECT_EQ(notified, 1);
 }
 
+TEST_F(ViewerTest, AFloodOfAcknowledgementsWakesTheDisplayOnce) {
+  Viewer& viewer = Make(true);
+  for (uint64_t sequence = 1; sequence <= 3; ++sequence) Offer(sequence, sequence == 1);
+  TakeAll(viewer);
+  signal_->AwaitReady(true);
+  signal_->Clear();
+  ASSERT_TRUE(viewer.Acknowledge(3).ok());
+  EXPECT_TRUE(signal_->Clear()) << "it can take another unit";
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(viewer.Acknowledge(3).ok());
+  EXPECT_FALSE(signal_->Clear());
+}
+
 TEST_F(ViewerTest, TheCallbackMayUseTheViewer) {
   Viewer& viewer = Make(false);
   std::string taken;
@@ -496,7 +508,11 @@ TEST_F(ViewerTest, BecomingReadyWakesADisplayThatAwaitsItAndNoOther) {
   ASSERT_TRUE(viewer.Acknowledge(1).ok());
   EXPECT_FALSE(signal_->Clear());
   signal_->AwaitReady(true);
-  ASSERT_TRUE(viewer.Acknowledge(2).ok());
+  Viewer& awaited = Make(true);
+  for (uint64_t sequence = 1; sequence <= 3; ++sequence) Offer(sequence, sequence == 1);
+  TakeAll(awaited);
+  signal_->Clear();
+  ASSERT_TRUE(awaited.Acknowledge(1).ok());
   EXPECT_TRUE(signal_->Clear());
 }
 

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "planecast/v1/access.pb.h"
 #include "planecast/v1/access_service.pb.h"
 #include "planecast/v1/display_service.pb.h"
@@ -213,7 +214,7 @@ TEST_F(GrpcGateTest, MalformedNamesAreNoDisplays) {
         "displays//a1", "/displays/a1", "viewers/a1/displays/a1"}) {
     v1::DetachDisplayRequest request;
     request.set_name(name);
-    EXPECT_EQ(Check(std::string(kDisplays) + "DetachDisplay", request).code(),
+    EXPECT_EQ(Check(absl::StrCat(kDisplays, "DetachDisplay"), request).code(),
               absl::StatusCode::kInvalidArgument)
         << name;
   }
@@ -232,7 +233,7 @@ TEST_F(GrpcGateTest, ACertificateIsGoodUntilItsLastSecondOnALivingConnectionToo)
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   const int64_t now_s = std::chrono::duration_cast<std::chrono::seconds>(now).count();
   caller_.principal = {Principal::Kind::kCertificate, "certificate:CN=a"};
-  caller_.peer.certificate = CertificateIdentity{"CN=a", {}, "", now_s + 3600};
+  caller_.peer.certificate.emplace().not_after_s = now_s + 3600;
   EXPECT_TRUE(gate_->CheckStill(caller_).ok());
   const int64_t left_ns = *gate_->EndOf(caller_) - MonotonicClock().NowNs();
   EXPECT_GT(left_ns, 0);

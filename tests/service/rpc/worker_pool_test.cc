@@ -1,6 +1,7 @@
 #include "service/rpc/worker_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <future>
@@ -34,6 +35,21 @@ TEST(WorkerPoolTest, AFullQueueRefuses) {
     release.set_value();
   }
   EXPECT_EQ(done, 2);
+}
+
+TEST(WorkerPoolTest, WhatCanWaitRunsAtLowPriority) {
+  int nice = 0;
+  {
+    WorkerPool pool(1, 1, WorkerPool::Priority::kLow);
+    ASSERT_TRUE(pool.Submit([&nice] { nice = getpriority(PRIO_PROCESS, 0); }));
+  }
+  EXPECT_GE(nice, 10);
+  int usual = 0;
+  {
+    WorkerPool pool(1, 1);
+    ASSERT_TRUE(pool.Submit([&usual] { usual = getpriority(PRIO_PROCESS, 0); }));
+  }
+  EXPECT_EQ(usual, getpriority(PRIO_PROCESS, 0)) << "the process goes on as it was";
 }
 
 }  // namespace

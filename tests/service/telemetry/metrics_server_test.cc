@@ -81,6 +81,16 @@ TEST_F(MetricsServerTest, TheChosenPortIsToldAndLogged) {
   EXPECT_EQ(samples.at("planecast_displays_max"), 64);
 }
 
+TEST_F(MetricsServerTest, FileDescriptorsAreTold) {
+  StartWithMetrics();
+  const Samples samples = Scrape();
+  EXPECT_GT(samples.at("planecast_open_fds"), 3);
+  EXPECT_GT(samples.at("planecast_open_fds_max"), samples.at("planecast_open_fds"));
+  EXPECT_EQ(samples.at("planecast_display_fds_claimed"), 0);
+  EXPECT_GT(samples.at("planecast_display_fds_max"), 0);
+  EXPECT_LT(samples.at("planecast_display_fds_max"), samples.at("planecast_open_fds_max"));
+}
+
 TEST_F(MetricsServerTest, LocalhostIsServedToo) {
   StartWithMetrics("localhost:0");
   EXPECT_THAT(daemon_->metrics_address(), StartsWith("127.0.0.1:"));
