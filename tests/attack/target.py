@@ -16,6 +16,10 @@ READ_MAX = 1 << 18
 WRITE_MAX = 1 << 17
 # Bytes read before the peer may send as many more.
 WINDOW_STEP = 1 << 25
+# A storm that was cut off: what its next connections send, at once and a second.
+INTRODUCTION = 8 << 10
+PATIENT_CALLS = 60
+RATE_FIRST, RATE_MIN, SLOWER = 512 << 10, 4 << 10, 0.7
 # Who is not served so long tries again.
 HANDSHAKE_MAX_S = 1.0
 # Not in Python 3.11's socket module.
@@ -36,7 +40,8 @@ class Target:
     """Where to attack, for how long, with what."""
 
     def __init__(self, facts):
-        # One of plain, tls, unix, and crowd: TLS from 250 addresses.
+        # One of plain, tls, unix, crowd: TLS from 250 addresses, and patient: plain, slow enough not to
+        # be cut off.
         self.way = facts["way"]
         self.path = facts["path"]
         self.ports = facts["ports"]
@@ -183,6 +188,8 @@ class Connection:
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         self._unacknowledged = 0
+        self.sent = 0
+        self.born = time.monotonic()
 
     def __enter__(self):
         return self
@@ -243,6 +250,7 @@ class Connection:
             if error.errno != errno.ENOTCONN:
                 raise Cut from None
         self.target.count("bytes", sent)
+        self.sent += sent
         del self._out[:sent]
         return not self._out
 
@@ -379,7 +387,12 @@ class Connection:
 
 class Storm:
     """Keeps as many calls open as it is told, on several connections, and opens each anew when it
-    ends. What an attacker does beyond that he does in `on_message`."""
+    ends. Sends as fast as it can, and slower each time that this was too fast. What an attacker does
+    beyond that he does in `on_message` and `on_tick`."""
+
+    # Of each connection, in bytes a second, for attackers who don't want to be cut off at all.
+    PATIENT_RATE = 3 << 10
+    PATIENT_CONNECTIONS = 4
 
     def __init__(self, target, method, body, ends=True, connections=4, calls=200):
         self.target = target
@@ -390,6 +403,12 @@ class Storm:
         self._numbers = itertools.count()
         self._wanted = connections
         self._open = {}
+        # Bytes a second of each connection; None: as many as there are.
+        self._rate = None
+        if target.way == "patient":
+            self._rate = self.PATIENT_RATE
+            self._wanted = min(connections, self.PATIENT_CONNECTIONS)
+            self.calls = min(calls, PATIENT_CALLS)
 
     def extra(self):
         """Metadata of the next call."""
@@ -425,7 +444,16 @@ class Storm:
     def _drop(self, connection):
         del self._open[connection]
         connection.close()
+        if connection.sent > INTRODUCTION:
+            slower = RATE_FIRST if self._rate is None else self._rate * SLOWER
+            self._rate = max(RATE_MIN, slower)
         self.target.cut()
+
+    def _may_send(self, connection):
+        if self._rate is None:
+            return True
+        age = time.monotonic() - connection.born
+        return connection.sent + connection.queued < INTRODUCTION + self._rate * age
 
     def _turn(self, connection):
         streams = self._open[connection]
@@ -440,10 +468,12 @@ class Storm:
             else:
                 self._count_end(value)
                 streams.discard(stream)
-        while len(streams) < self.calls and connection.queued < WRITE_MAX:
+        while len(streams) < self.calls and connection.queued < WRITE_MAX and \
+                self._may_send(connection):
             streams.add(connection.open_call(self.method, self.body, self.ends, self.extra()))
             self.target.count("calls")
-        self.on_tick(connection, streams)
+        if self._may_send(connection):
+            self.on_tick(connection, streams)
         connection.flush()
 
     def _count_end(self, status):

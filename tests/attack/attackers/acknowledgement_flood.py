@@ -3,7 +3,7 @@
 import wire
 from target import Storm
 
-WAYS = ("plain",)
+WAYS = ("patient", "plain")
 ROLE = "viewer"
 FLOOR = {"requests": 500}
 SEQUENCE = 0
@@ -12,6 +12,9 @@ CHUNK = 8
 
 
 class Flood(Storm):
+    # A viewer may send more than somebody unknown.
+    PATIENT_RATE = 250 << 10
+
     def __init__(self, target):
         super().__init__(target, wire.STREAM_DISPLAY, wire.stream_start(target.display), ends=False,
                          connections=2, calls=8)

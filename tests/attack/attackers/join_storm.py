@@ -3,7 +3,7 @@
 import wire
 from target import Storm
 
-WAYS = ("plain",)
+WAYS = ("patient", "plain")
 ROLE = "viewer"
 FLOOR = {"calls": 50}
 

@@ -3,7 +3,7 @@
 import wire
 from target import Storm
 
-WAYS = ("plain", "tls")
+WAYS = ("patient", "plain", "tls")
 ROLE = "viewer"
 FLOOR = {"calls": 100}
 
