@@ -18,7 +18,7 @@ WRITE_MAX = 1 << 17
 WINDOW_STEP = 1 << 25
 # A storm that was cut off: what its next connections send, at once and a second.
 INTRODUCTION = 8 << 10
-PATIENT_CALLS = 60
+PATIENT_INTRODUCTION, PATIENT_CALLS = 2 << 10, 60
 RATE_FIRST, RATE_MIN, SLOWER = 512 << 10, 4 << 10, 0.7
 # Who is not served so long tries again.
 HANDSHAKE_MAX_S = 1.0
@@ -405,7 +405,9 @@ class Storm:
         self._open = {}
         # Bytes a second of each connection; None: as many as there are.
         self._rate = None
+        self._introduction = INTRODUCTION
         if target.way == "patient":
+            self._introduction = PATIENT_INTRODUCTION
             self._rate = self.PATIENT_RATE
             self._wanted = min(connections, self.PATIENT_CONNECTIONS)
             self.calls = min(calls, PATIENT_CALLS)
@@ -444,7 +446,7 @@ class Storm:
     def _drop(self, connection):
         del self._open[connection]
         connection.close()
-        if connection.sent > INTRODUCTION:
+        if connection.sent > self._introduction:
             slower = RATE_FIRST if self._rate is None else self._rate * SLOWER
             self._rate = max(RATE_MIN, slower)
         self.target.cut()
@@ -453,7 +455,7 @@ class Storm:
         if self._rate is None:
             return True
         age = time.monotonic() - connection.born
-        return connection.sent + connection.queued < INTRODUCTION + self._rate * age
+        return connection.sent + connection.queued < self._introduction + self._rate * age
 
     def _turn(self, connection):
         streams = self._open[connection]
