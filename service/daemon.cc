@@ -140,6 +140,7 @@ class Daemon::Impl {
   ~Impl() { Drain(); }
 
   absl::Status Start() {
+    FitConnections();
     if (auto status = MakeGuard(); !status.ok()) return status;
     listen_ = std::make_unique<ListenAddresses>(log_, *guard_);
     if (auto status = Bind(); !status.ok()) return status;
@@ -250,6 +251,18 @@ class Daemon::Impl {
     if (!audit.ok()) return audit.status();
     audit_ = *std::move(audit);
     return absl::OkStatus();
+  }
+
+  /// As many as there are file descriptors for.
+  void FitConnections() {
+    config::v1::LimitsConfig& limits = *config_.mutable_limits();
+    const int fit = static_cast<int>(std::max<size_t>(fds_.connections_max(), 1));
+    if (limits.connections_max() <= fit) return;
+    log_.Warning("", absl::StrCat("at most ", fit, " TCP connections instead of ",
+                                  limits.connections_max(), ": a limit of ", fds_.Read().limit,
+                                  " file descriptors leaves no more; raise LimitNOFILE, or lower "
+                                  "limits.connections_max"));
+    limits.set_connections_max(fit);
   }
 
   absl::Status MakeGuard() {

@@ -79,7 +79,8 @@ TEST(MainTest, TheLimitOfFileDescriptorsIsRaised) {
   const rlimit lowered = {200, before.rlim_max};
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &lowered), 0);
   const TempDir dir;
-  Program program({"--socket", dir.path() + "/s.sock", "--listen", "127.0.0.1:0"});
+  Program program(
+      AsServingUser(dir, {"--socket", dir.path() + "/s.sock", "--listen", "127.0.0.1:0"}));
   EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
   ASSERT_TRUE(program.AwaitText("listening on 127.0.0.1:")) << program.printed();
   rlimit raised = {};
