@@ -59,7 +59,7 @@ std::optional<ConnectionRefusal> ConnectionShares::Enter(const std::string& addr
   if (now_ns < own.barred_until_ns) return ConnectionRefusal::kAfterFlood;
   const bool suspect = now_ns < siege_until_ns_ && now_ns >= own.known_until_ns;
   if (suspect && !siege_pace_.Take(1, now_ns)) return ConnectionRefusal::kSiege;
-  if (own.open >= 1000000) return ConnectionRefusal::kAddressShare;
+  if (own.open >= limits_.address_max) return ConnectionRefusal::kAddressShare;
   if (!own.pace.Take(1, now_ns) || !pace_.Take(1, now_ns)) return ConnectionRefusal::kTooFast;
   ++own.open;
   ++open_;
