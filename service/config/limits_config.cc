@@ -19,7 +19,7 @@ constexpr int kConnectionsDefault = 1024;
 constexpr int kConnectionsShare = 64;
 constexpr int kViewersShare = 64;
 constexpr int kWatchesShare = 16;
-constexpr int kUnstartedShare = 16;
+constexpr int kUnstartedShare = 64;
 constexpr int kSnapshotsShare = 2;
 constexpr int kShareMax = 100'000;
 /// Of an address or a principal, and for nobody to change: what is answered takes no part.

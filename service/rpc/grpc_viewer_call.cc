@@ -3,6 +3,7 @@
 #include <google/protobuf/util/time_util.h>
 #include <grpcpp/support/async_stream.h>
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 
@@ -230,9 +231,10 @@ void ViewerCall::StartSession(SessionHold session) {
   session_ = std::move(session);
   if (!session_) return;
   // The session may end when this is gone, and on any thread.
-  session_.Start(viewer_->id(), [revoked = revoked_, viewer = std::weak_ptr<Viewer>(viewer_),
+  session_.Start(viewer_->id(), [revoked_ns = revoked_ns_, clock = &queue().clock(),
+                                 viewer = std::weak_ptr<Viewer>(viewer_),
                                  codec = context_.codec](const std::string& why) {
-    *revoked = true;
+    *revoked_ns = clock->NowNs();
     if (const auto alive = viewer.lock()) {
       alive->OfferGoodbye(MakeEvent(Goodbye{Goodbye::Reason::kRevoked, why, -1}, codec));
     }
@@ -362,13 +364,15 @@ void ViewerCall::Tick(int64_t now_ns) {
   if (viewer_ != nullptr) ApplyLimits();
   if (viewer_ != nullptr && !viewer_->ending()) {
     if (auto status = gate().CheckStill(caller()); !status.ok()) {
-      *revoked_ = true;
+      if (*revoked_ns_ == kNotRevoked) *revoked_ns_ = now_ns;
       viewer_->OfferGoodbye(MakeEvent(
           Goodbye{Goodbye::Reason::kRevoked, std::string(status.message()), -1}, context_.codec));
     }
   }
   // Who takes nothing does not keep what his right brought him by not hearing of its end.
-  if (*revoked_ && BusyFor(now_ns) > kGoodbyeWaitMaxNs) grpc_context().TryCancel();
+  const int64_t revoked_ns = *revoked_ns_;
+  const bool taking_long = std::min(BusyFor(now_ns), now_ns - revoked_ns) > kGoodbyeWaitMaxNs;
+  if (revoked_ns != kNotRevoked && taking_long) grpc_context().TryCancel();
   GrpcCall::Tick(now_ns);
 }
 

@@ -123,8 +123,10 @@ class ViewerCall : public GrpcCall {
   bool opened_ = false;
   /// What the Goodbye said, once that is the event being written.
   std::optional<std::string> goodbye_;
-  /// Set by whoever ends the viewer's right, on any thread.
-  const std::shared_ptr<std::atomic<bool>> revoked_ = std::make_shared<std::atomic<bool>>(false);
+  static constexpr int64_t kNotRevoked = -1;
+  /// When the viewer's right ended: set by whoever ends it, on any thread.
+  const std::shared_ptr<std::atomic<int64_t>> revoked_ns_ =
+      std::make_shared<std::atomic<int64_t>>(kNotRevoked);
   std::string display_id_;
   std::shared_ptr<Viewer> viewer_;
   v1::StreamStarted started_;
