@@ -1,11 +1,13 @@
 #include "service/daemon.h"
 
 #include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -15,6 +17,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "encoder/encoder.h"
@@ -24,6 +27,7 @@
 #include "service/config/access_config.h"
 #include "service/config/config.h"
 #include "service/config/limits_config.h"
+#include "service/rpc/connection_guard.h"
 #include "service/rpc/grpc_access_service.h"
 #include "service/rpc/grpc_display_service.h"
 #include "service/rpc/grpc_event_codec.h"
@@ -40,6 +44,7 @@
 #include "service/sockets/unix_socket.h"
 #include "service/sources/hand_over.h"
 #include "service/sources/host_probe.h"
+#include "service/sources/left_out_source.h"
 #include "service/sources/render_node.h"
 #include "service/sources/retrying_source.h"
 #include "service/sources/source_factory.h"
@@ -63,14 +68,29 @@ constexpr int kKeepaliveTimeMs = 20'000;
 constexpr int kKeepaliveTimeoutMs = 10'000;
 /// Clients may ask us that often.
 constexpr int kClientPingIntervalMinMs = 5'000;
+/// TLS and HTTP/2's first words. gRPC waits for two minutes by default.
+constexpr int kHandshakeMaxMs = 10'000;
+/// A connection without a call is told to go; a stream is a call. Clients connect anew when they
+/// have something to ask.
+constexpr int kIdleMaxMs = 300'000;
+/// What clients send and is not read yet may take so much memory: of each TCP connection gRPC's
+/// window and its read buffers, twice, and as much again for the unix sockets and for what calls
+/// have. Beyond it gRPC first closes connections without a call.
+constexpr size_t kConnectionMemoryBytes = 256 << 10;
+constexpr size_t kOtherMemoryBytes = 64 << 20;
 /// What the Goodbye of a drain advises: time for a restart.
 constexpr int32_t kDrainRetryAfterMs = 1000;
 
-void SetServerOptions(grpc::ServerBuilder& builder) {
+void SetServerOptions(grpc::ServerBuilder& builder, int connections_max) {
+  grpc::ResourceQuota quota("planecast");
+  quota.Resize(static_cast<size_t>(connections_max) * kConnectionMemoryBytes + kOtherMemoryBytes);
+  builder.SetResourceQuota(quota);
   builder.SetMaxReceiveMessageSize(kRequestMaxBytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kCallsPerConnectionMax);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMaxMs);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kIdleMaxMs);
   // Nobody can ask for what it counts, per message and connection.
   builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 0);
   // Clients send a few bytes at a time: their way to us needs no estimate of its bandwidth.
@@ -116,41 +136,34 @@ class Daemon::Impl {
         codec_(wall_),
         states_(log, *parts_.clock),
         policy_(MakeAccessPolicy(config_)),
-        tickets_(TicketStore::Make(*parts_.clock)),
-        listen_(log) {}
+        tickets_(TicketStore::Make(*parts_.clock)) {}
   ~Impl() { Drain(); }
 
   absl::Status Start() {
-    // Before any device is touched: a daemon that serves this path may be using them.
-    auto socket_lock = ClaimSocketPath(config_.socket_path());
-    if (!socket_lock.ok()) return socket_lock.status();
-    socket_lock_ = *std::move(socket_lock);
-    if (auto status = ClaimViewerSocket(); !status.ok()) return status;
-    if (auto status = OpenAuditLog(); !status.ok()) return status;
+    FitConnections();
+    if (auto status = MakeGuard(); !status.ok()) return status;
+    listen_ = std::make_unique<ListenAddresses>(log_, *guard_);
+    if (auto status = Bind(); !status.ok()) return status;
+    // No thread yet: who lets go of privileges here lets go of all.
+    if (auto status = Call(parts_.on_bound); !status.ok()) return status;
+    if (auto status = listen_->ReadCertificates(config_); !status.ok()) return status;
     gate_ = std::make_unique<GrpcGate>(GrpcGate::Parts{policy_, tickets_, audit_.get(),
                                                        parts_.clock, MakeShares(config_.limits())},
                                        MakePeerReader(config_));
-    queue_ = std::make_unique<GrpcQueue>(*parts_.clock, *gate_);
+    queue_ = std::make_unique<GrpcQueue>(*parts_.clock, *gate_, guard_.get());
     if (auto status = StartHandOver(); !status.ok()) return status;
     const EncoderCatalog catalog = EncoderCatalog::Probe({.render_nodes = NamedRenderNodes()});
     TellEncoders(catalog);
     for (const RenderNode& node : catalog.render_nodes()) render_nodes_.insert(node.path);
     registry_ = std::make_unique<Registry>(MakeRegistryOptions(catalog));
     if (auto status = StartMetrics(); !status.ok()) return status;
-    host_service_ = std::make_unique<GrpcHostService>(
-        GrpcHostService::Options{config_.limits().displays_max(),
-                                 config_.limits().viewers_per_display_max(),
-                                 {hand_over_ != nullptr, config_.allow_fake_devices()},
-                                 catalog.encoders(),
-                                 catalog.render_nodes(),
-                                 OpenDoors(config_),
-                                 [this] { return fds_.Shortages(CountOpenFiles()); }});
-    display_service_ = std::make_unique<GrpcDisplayService>(*registry_, wall_, log_);
-    viewer_service_ = std::make_unique<GrpcViewerService>(*registry_, codec_, wall_, log_);
-    access_service_ = std::make_unique<GrpcAccessService>(*registry_, wall_);
+    MakeServices(catalog);
+    if (auto status = StartServer(); !status.ok()) return status;
+    // Whatever makes sockets has made them, and nobody was listened to yet.
+    if (auto status = Call(parts_.on_probed); !status.ok()) return status;
     AttachConfigured();
     starting_ = false;
-    return Listen();
+    return TakeConnections();
   }
 
   void Drain() {
@@ -169,8 +182,9 @@ class Daemon::Impl {
     metrics_.reset();
     registry_.reset();
     hand_over_.reset();
-    // Lines that wait are written.
     queue_.reset();
+    if (guard_ != nullptr) guard_->Stop();
+    // Lines that wait are written.
     gate_.reset();
     RemoveSockets();
     viewer_socket_lock_.reset();
@@ -181,6 +195,29 @@ class Daemon::Impl {
   const std::string& metrics_address() const { return metrics_address_; }
 
  private:
+  static absl::Status Call(const std::function<absl::Status()>& step) {
+    return step == nullptr ? absl::OkStatus() : step();
+  }
+
+  /// All that may need privileges, in one thread.
+  absl::Status Bind() {
+    // Before any device is touched: a daemon that serves this path may be using them.
+    auto socket_lock = ClaimSocketPath(config_.socket_path());
+    if (!socket_lock.ok()) return socket_lock.status();
+    socket_lock_ = *std::move(socket_lock);
+    if (auto status = ClaimViewerSocket(); !status.ok()) return status;
+    const absl::Status bound = listen_->Bind(config_, policy_->bound_uids());
+    // Also if it failed: what was bound is removed again.
+    addresses_ = listen_->bound();
+    if (!bound.ok()) return bound;
+    if (!config_.hand_over_socket_path().empty()) {
+      auto listener = HandOverServer::Bind(config_.hand_over_socket_path());
+      if (!listener.ok()) return listener.status();
+      hand_over_listener_ = *std::move(listener);
+    }
+    return OpenAuditLog();
+  }
+
   /// A viewers' socket that nobody asked for is no reason not to start.
   absl::Status ClaimViewerSocket() {
     if (config_.viewer_socket_path() == kNoSocket) return absl::OkStatus();
@@ -216,16 +253,53 @@ class Daemon::Impl {
     return absl::OkStatus();
   }
 
+  /// As many as there are file descriptors for.
+  void FitConnections() {
+    config::v1::LimitsConfig& limits = *config_.mutable_limits();
+    const int fit = static_cast<int>(std::max<size_t>(fds_.connections_max(), 1));
+    if (limits.connections_max() <= fit) return;
+    log_.Warning("", absl::StrCat("at most ", fit, " TCP connections instead of ",
+                                  limits.connections_max(), ": a limit of ", fds_.Read().limit,
+                                  " file descriptors leaves no more; raise LimitNOFILE, or lower "
+                                  "limits.connections_max"));
+    limits.set_connections_max(fit);
+  }
+
+  absl::Status MakeGuard() {
+    ConnectionGuard::Options options;
+    options.clock = parts_.clock;
+    options.shares = {config_.limits().connections_max(),
+                      config_.limits().per_address().connections_max()};
+    options.on_refusal = [this](const std::string& peer, const std::string& limit_key,
+                                ConnectionRefusal why) {
+      AuditEntry entry;
+      entry.event = AuditEvent::kRefusal;
+      entry.peer = peer;
+      entry.limit_key = limit_key;
+      entry.success = false;
+      entry.reason = absl::StrCat("CONNECTION_",
+                                  absl::AsciiStrToUpper(std::string(ConnectionRefusalName(why))));
+      gate_->Audit(std::move(entry));
+    };
+    auto guard = ConnectionGuard::Make(log_, std::move(options));
+    if (!guard.ok()) return guard.status();
+    guard_ = *std::move(guard);
+    return absl::OkStatus();
+  }
+
   /// Only those that this process bound.
   void RemoveSockets() {
     for (const BoundAddress& address : addresses_) {
       if (address.port == 0) unlink(address.target.substr(sizeof("unix:") - 1).c_str());
     }
+    // Who serves it removes it.
+    if (hand_over_listener_.valid()) unlink(config_.hand_over_socket_path().c_str());
   }
 
   absl::Status StartHandOver() {
     if (config_.hand_over_socket_path().empty()) return absl::OkStatus();
-    auto server = HandOverServer::Start(config_.hand_over_socket_path(), log_, *parts_.clock);
+    auto server = HandOverServer::Start(config_.hand_over_socket_path(),
+                                        std::move(hand_over_listener_), log_, *parts_.clock);
     if (!server.ok()) return server.status();
     hand_over_ = *std::move(server);
     log_.Info("", absl::StrCat("devices can be handed over on ", config_.hand_over_socket_path()));
@@ -235,7 +309,7 @@ class Daemon::Impl {
   absl::Status StartMetrics() {
     if (config_.metrics_address().empty()) return absl::OkStatus();
     auto server = MetricsServer::Start(config_.metrics_address(), *registry_, [this] {
-      return DaemonReading{{audit_->lost(), audit_->suppressed()}, ReadFds()};
+      return DaemonReading{{audit_->lost(), audit_->suppressed()}, ReadFds(), guard_->Read()};
     });
     if (!server.ok()) return server.status();
     metrics_ = *std::move(server);
@@ -300,10 +374,12 @@ class Daemon::Impl {
       options.display.make_encoder = MakeEncoderFactory(wish.id(), catalog, *parts_.clock);
     }
     if (parts_.open_source == nullptr) {
-      parts_.open_source = MakeSourceFactory(KernelSys(), *parts_.clock, hand_over_.get(), &fds_);
+      parts_.open_source = MakeSourceFactory(opener(), *parts_.clock, hand_over_.get(), &fds_);
     }
     return options;
   }
+
+  DeviceOpener& opener() { return parts_.opener != nullptr ? *parts_.opener : local_opener_; }
 
   absl::StatusOr<std::unique_ptr<PlaneSource>> OpenSource(const DisplaySpec& spec) {
     if (std::holds_alternative<FakeSpec>(spec.device) && !config_.allow_fake_devices()) {
@@ -318,6 +394,7 @@ class Daemon::Impl {
     }
     // Until the server listens nobody but AttachConfigured attaches.
     if (!starting_) return parts_.open_source(spec);
+    if (std::holds_alternative<VmmSpec>(spec.device)) return MakeLeftOutSource(VmmInConfig());
     auto source = std::make_unique<RetryingSource>(
         [this, spec] { return parts_.open_source(spec); }, *parts_.clock);
     return source;
@@ -333,6 +410,11 @@ class Daemon::Impl {
                    absl::StrCat("can't be attached: ", attached.status().message()));
         continue;
       }
+      // Listed, with the reason.
+      if (display.source().has_vmm()) {
+        log_.Error(display.display_id(), std::string(VmmInConfig().message()));
+        continue;
+      }
       log_.Info(display.display_id(), "attached, as configured");
       AuditEntry entry;
       entry.event = AuditEvent::kDisplayAttach;
@@ -344,22 +426,43 @@ class Daemon::Impl {
   }
 
   absl::StatusOr<DisplaySnapshot> AttachOne(const ConfiguredDisplay& display) {
-    auto spec = ToSpec(display.source());
+    absl::StatusOr<DisplaySpec> spec = DisplaySpec();
+    if (display.source().has_vmm()) {
+      const v1::VmmDevice& vmm = display.source().vmm();
+      spec->device = VmmSpec{vmm.pid(), vmm.device(), vmm.start_time_ticks()};
+    } else {
+      spec = ToSpec(display.source());
+    }
     if (!spec.ok()) return spec.status();
     return registry_->Attach({display.display_id(), *spec, "", true});
   }
 
-  absl::Status Listen() {
+  void MakeServices(const EncoderCatalog& catalog) {
+    GrpcHostService::Options options;
+    options.displays_max = config_.limits().displays_max();
+    options.viewers_per_display_max = config_.limits().viewers_per_display_max();
+    options.opener = &opener();
+    options.ways = {hand_over_ != nullptr, config_.allow_fake_devices()};
+    options.encoders = catalog.encoders();
+    options.render_nodes = catalog.render_nodes();
+    options.open_doors = OpenDoors(config_);
+    options.read_shortages = [this] { return fds_.Shortages(CountOpenFiles()); };
+    options.confinement = parts_.confinement;
+    host_service_ = std::make_unique<GrpcHostService>(std::move(options));
+    display_service_ = std::make_unique<GrpcDisplayService>(*registry_, wall_, log_);
+    viewer_service_ = std::make_unique<GrpcViewerService>(*registry_, codec_, wall_, log_);
+    access_service_ = std::make_unique<GrpcAccessService>(*registry_, wall_);
+  }
+
+  /// The gRPC server, to which nobody can connect yet.
+  absl::Status StartServer() {
     // Both are switches of the process, not of a builder.
     grpc::EnableDefaultHealthCheckService(false);
     // Debian builds abseil as for debugging: each lock of gRPC's would be checked for deadlocks.
     absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
     grpc::ServerBuilder builder;
-    SetServerOptions(builder);
-    absl::Status added = listen_.AddTo(builder, config_, policy_->bound_uids());
-    // Also if it failed: what was bound is removed again.
-    addresses_ = listen_.bound();
-    if (!added.ok()) return added;
+    SetServerOptions(builder, config_.limits().connections_max());
+    listen_->AddTo(builder);
     queue_->AddTo(builder);
     host_service_->AddTo(builder, *queue_);
     display_service_->AddTo(builder, *queue_);
@@ -371,7 +474,12 @@ class Daemon::Impl {
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) return absl::InternalError("the gRPC server did not start");
     queue_->Serve();
-    if (auto status = listen_.Start(); !status.ok()) return status;
+    return absl::OkStatus();
+  }
+
+  absl::Status TakeConnections() {
+    guard_->Start();
+    if (auto status = listen_->Start(); !status.ok()) return status;
     for (const BoundAddress& address : addresses_) {
       log_.Info("", absl::StrCat("listening on ", address.target, address.tls ? " (TLS)" : ""));
     }
@@ -402,7 +510,7 @@ class Daemon::Impl {
     viewer_service_->BeginDrain();
     const auto deadline = std::chrono::system_clock::now() + std::chrono::seconds(kDrainMaxSeconds);
     viewer_service_->AwaitStreamsEnd(deadline);
-    listen_.Stop();
+    listen_->Stop();
     queue_->Drain();
     server_->Shutdown(deadline);
     log_.Info("", "stopped");
@@ -414,6 +522,7 @@ class Daemon::Impl {
   /// Outlive all displays.
   FdBudget process_fds_;
   FdBudget& fds_;
+  LocalOpener local_opener_{KernelSys(), "let planecast-broker open it"};
   const WallClock wall_;
   GrpcEventCodec codec_;
   StateLog states_;
@@ -424,6 +533,8 @@ class Daemon::Impl {
   const std::shared_ptr<TicketStore> tickets_;
   std::unique_ptr<AuditLog> audit_;
   std::unique_ptr<GrpcGate> gate_;
+  /// Until it is served.
+  Fd hand_over_listener_;
   std::unique_ptr<HandOverServer> hand_over_;
   /// Those that were probed. Constant once the first display is attached.
   std::set<std::string> render_nodes_;
@@ -437,8 +548,9 @@ class Daemon::Impl {
   GrpcInputService input_service_;
   GrpcHealthService health_service_{ServiceNames()};
   GrpcReflectionService reflection_service_{ServiceNames()};
+  std::unique_ptr<ConnectionGuard> guard_;
   std::unique_ptr<GrpcQueue> queue_;
-  ListenAddresses listen_;
+  std::unique_ptr<ListenAddresses> listen_;
   std::unique_ptr<grpc::Server> server_;
   std::vector<BoundAddress> addresses_;
   std::mutex drain_mutex_;

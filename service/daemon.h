@@ -1,6 +1,7 @@
 // The daemon as a library: what main.cc and whole-daemon tests start.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -8,9 +9,11 @@
 #include "absl/status/statusor.h"
 #include "planecast/config/v1/server_config.pb.h"
 #include "service/core/registry.h"
+#include "service/process/confinement.h"
 #include "service/rpc/listen.h"
 #include "service/telemetry/log.h"
 #include "vfio/clock.h"
+#include "vfio/device_opener.h"
 #include "vfio/fd_budget.h"
 
 namespace planecast {
@@ -22,15 +25,26 @@ class Daemon {
   struct Parts {
     /// Must outlive the daemon.
     Clock* clock = &MonotonicClock();
-    /// Opens devices; null means as source_factory.h does.
+    /// Opens devices; null means as source_factory.h does, through `opener`.
     SourceFactory open_source;
+    /// Opens VFIO devices; null means this process itself. Must outlive the daemon.
+    DeviceOpener* opener = nullptr;
     /// Makes encoders; null means as the config says.
     EncoderFactory make_encoder;
     /// Shares file descriptors among displays. Must outlive the daemon; null means RLIMIT_NOFILE's.
     FdBudget* fds = nullptr;
+    /// Called once all that needs privileges is open, before any thread and before anything of a
+    /// peer is read. An error ends the start. Null: nothing to do, as the next.
+    std::function<absl::Status()> on_bound;
+    /// Called once encoders are probed and whatever makes sockets has made them, before the first
+    /// display is attached and the first connection taken.
+    std::function<absl::Status()> on_probed;
+    /// What this process may do, for operators; thread-safe. Null: nobody is told.
+    std::function<Confinement()> confinement;
   };
 
-  /// Binds every address, attaches what is configured and serves. `config` must come from
+  /// Binds every address, reads certificates, tries encoders, attaches what is configured and
+  /// serves. `config` must come from
   /// ParseConfig; `log` must outlive the daemon. When this returns, clients can connect, and each
   /// address was logged as `listening on HOST:PORT` or `listening on unix:PATH`.
   ///

@@ -3,17 +3,24 @@
 #include <grpc/support/log.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "service/certificates/make_certificate.h"
 #include "service/config/config.h"
 #include "service/config/flags.h"
 #include "service/daemon.h"
+#include "service/process/confiner.h"
+#include "service/process/user.h"
 #include "service/sockets/file_limit.h"
+#include "service/sources/broker_client.h"
 #include "service/telemetry/log.h"
 
 namespace {
@@ -31,10 +38,22 @@ int Say(const std::string& text) {
   return std::fputs(text.c_str(), stdout) < 0 || std::fflush(stdout) != 0 ? kExitFailed : 0;
 }
 
+/// The server's key is for whom the daemon becomes. Not root: the files are this user's anyway.
 int MakeCertificates(const planecast::Flags& flags) {
-  const auto report =
-      planecast::MakeCertificates({*flags.make_certificate, flags.hosts, flags.clients});
-  return report.ok() ? Say(*report) : Fail(kExitFailed, report.status());
+  planecast::CertificateWish wish{*flags.make_certificate, flags.hosts, flags.clients};
+  std::string advice;
+  if (geteuid() == 0 && !flags.hosts.empty()) {
+    const auto user =
+        planecast::FindDaemonUser(flags.user.value_or(std::string(planecast::kDefaultUser)));
+    if (user.ok()) wish.server_key_group = user->gid;
+    if (!user.ok()) {
+      advice = std::string("\nThe daemon can't read server.key yet: ") +
+               std::string(user.status().message()) +
+               ". Then 'chgrp GROUP server.key; chmod 640 server.key' with his group\n";
+    }
+  }
+  const auto report = planecast::MakeCertificates(wish);
+  return report.ok() ? Say(*report + advice) : Fail(kExitFailed, report.status());
 }
 
 /// What gRPC itself has to say, mostly handshakes that failed: one line each, like ours. What it
@@ -67,14 +86,72 @@ bool OpenStandardStreams(char** argv) {
   return false;
 }
 
-/// Blocks the signals that end the daemon; to be called before any thread is started.
-sigset_t BlockEndSignals() {
+/// Blocks the signals that end the daemon, or tell it that its broker has ended; to be called
+/// before any thread is started.
+sigset_t BlockSignals() {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
   sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGCHLD);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   return signals;
+}
+
+planecast::Confiner::Options ConfinerOptions(const planecast::config::v1::ServerConfig& config,
+                                             const planecast::Flags& flags) {
+  planecast::Confiner::Options options;
+  options.user = config.user();
+  options.socket_path = config.socket_path();
+  options.viewer_socket_path = config.viewer_socket_path();
+  options.hand_over_socket_path = config.hand_over_socket_path();
+  options.audit_file_path = config.audit().file_path();
+  options.config_path = flags.config_path.value_or("");
+  options.socket_group = config.socket_group();
+  options.broker_socket_path = config.broker_socket_path();
+  options.filter_system_calls = !config.disable_system_call_filter();
+  options.flip_eventfd_draft =
+      std::any_of(config.displays().begin(), config.displays().end(), [](const auto& display) {
+        return display.source().flip_events() ==
+               planecast::v1::DisplaySource::FLIP_EVENTS_EVENTFD_IOCTL;
+      });
+  return options;
+}
+
+/// Until a signal ends the daemon.
+void AwaitEnd(const sigset_t& signals, planecast::Confiner& confiner) {
+  int signal = 0;
+  do {
+    sigwait(&signals, &signal);
+    if (signal == SIGCHLD) confiner.OnChildSignal();
+  } while (signal == SIGCHLD);
+}
+
+int Serve(const planecast::config::v1::ServerConfig& config, const planecast::Flags& flags) {
+  const sigset_t signals = BlockSignals();
+  const planecast::Logger log(flags.log_level);
+  if (const auto raised = planecast::RaiseFileLimit(); !raised.ok()) {
+    log.Warning("", std::string(raised.message()));
+  }
+  gpr_set_log_function(&NoLogOfGrpc);
+  auto confiner = planecast::Confiner::Make(ConfinerOptions(config, flags), log);
+  if (!confiner.ok()) return Fail(kExitFailed, confiner.status());
+  std::optional<planecast::BrokerClient> broker;
+  planecast::Daemon::Parts parts;
+  if (const std::string& path = (*confiner)->broker_socket_path(); !path.empty()) {
+    parts.opener = &broker.emplace(path);
+  }
+  parts.on_bound = [&confiner] { return (*confiner)->OnBound(); };
+  parts.on_probed = [&confiner] { return (*confiner)->OnProbed(); };
+  parts.confinement = [&confiner] { return (*confiner)->state(); };
+  auto daemon = planecast::Daemon::Start(config, log, parts);
+  if (!daemon.ok()) return Fail(kExitFailed, daemon.status());
+  if (flags.log_level >= planecast::LogLevel::kWarning) gpr_set_log_function(&LogOfGrpc);
+  AwaitEnd(signals, **confiner);
+  // A second signal ends at once what a first one could not.
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  (*daemon)->Drain();
+  return 0;
 }
 
 }  // namespace
@@ -91,23 +168,9 @@ int main(int argc, char** argv) {
   if (flags->version) return Say("planecastd " PLANECAST_VERSION "\n");
   if (flags->make_certificate.has_value()) return MakeCertificates(*flags);
 
+  // Told of by SIGCHLD, which whoever started this may have ignored.
+  if (std::signal(SIGCHLD, SIG_DFL) == SIG_ERR) return kExitFailed;
   const auto config = planecast::LoadConfig(*flags);
   if (!config.ok()) return Fail(kExitFailed, config.status());
-  const sigset_t signals = BlockEndSignals();
-  const planecast::Logger log(flags->log_level);
-  if (const auto raised = planecast::RaiseFileLimit(); !raised.ok()) {
-    log.Warning("", std::string(raised.message()));
-  }
-  gpr_set_log_function(&NoLogOfGrpc);
-  auto daemon = planecast::Daemon::Start(*config, log);
-  if (!daemon.ok()) return Fail(kExitFailed, daemon.status());
-
-  if (flags->log_level >= planecast::LogLevel::kWarning) gpr_set_log_function(&LogOfGrpc);
-
-  int signal = 0;
-  sigwait(&signals, &signal);
-  // A second signal ends at once what a first one could not.
-  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
-  (*daemon)->Drain();
-  return 0;
+  return Serve(*config, *flags);
 }

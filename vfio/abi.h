@@ -34,6 +34,11 @@ inline constexpr unsigned long kDeviceDetachIommufdPt = kIoctlBase + 20;
 
 // --- dma-buf (linux/dma-buf.h).
 
+/// f_type of a dma-buf's file system, since Linux 5.3.
+inline constexpr uint64_t kDmabufFileSystem = 0x444d4142;
+/// f_type of files that have no file system: dma-bufs before that, devices of a VFIO group.
+inline constexpr uint64_t kAnonymousFileSystem = 0x09041934;
+
 inline constexpr unsigned long kDmabufSync = 0x40086200;
 inline constexpr unsigned long kDmabufExportSyncFile = 0xc0086202;
 inline constexpr uint64_t kDmabufSyncRead = 1;

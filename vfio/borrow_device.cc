@@ -1,7 +1,7 @@
 // BorrowVmmDevice: a copy of the device fd of a running VMM.
 #include <errno.h>
 
-#include <charconv>
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -10,9 +10,12 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "vfio/fd_kind.h"
 #include "vfio/gfx_device.h"
 #include "vfio/open_device.h"
 
@@ -21,105 +24,98 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Fds of a VMM that are looked at.
+// Fds of a VMM that are looked at, and that may be VFIO's.
 constexpr size_t kFdsMax = 65536;
-constexpr std::string_view kGroupDeviceLink = "anon_inode:[vfio-device]";
-constexpr std::string_view kCdevPrefix = "/dev/vfio/devices/";
-// A line of /proc/PID/fdinfo/N on newer kernels.
-constexpr std::string_view kSyspathKey = "vfio-device-syspath:";
+constexpr size_t kVfioFdsMax = 256;
+constexpr size_t kStatMaxBytes = 4096;
+// Of /proc/PID/stat, counted from 0 behind the program's name.
+constexpr size_t kStartTimeField = 19;
+constexpr char kGroupDeviceLink[] = "anon_inode:[vfio-device]";
+constexpr char kCdevPrefix[] = "/dev/vfio/devices/";
+constexpr char kGroupPrefix[] = "/dev/vfio/";
+// A line of fdinfo on newer kernels.
+constexpr char kSyspathKey[] = "vfio-device-syspath:";
 constexpr char kPtraceRemedy[] =
-    "run planecastd as the VMM's user with kernel.yama.ptrace_scope=0, or give it CAP_SYS_PTRACE";
+    "that takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, which planecast-broker has, or to run as "
+    "the "
+    "VMM's user with kernel.yama.ptrace_scope=0";
 
-// An fd of the VMM that is a VFIO device by its name.
+// An fd of the VMM by what its link calls it: where to look closer.
+struct VmmFd {
+  enum class Kind { kDevice, kGroup };
+  int number = -1;
+  Kind kind = Kind::kDevice;
+};
+
+// A copy of a device with a gfx plane.
 struct Candidate {
   int vmm_fd = -1;
   /// Of a cdev, else empty.
   std::string cdev_path;
   /// UUID or PCI address; empty where the kernel does not tell.
   std::string device_name;
+  Fd copy;
 };
 
 std::string Name(const Candidate& candidate) {
   if (!candidate.device_name.empty()) return candidate.device_name;
   if (!candidate.cdev_path.empty()) return candidate.cdev_path;
-  return absl::StrCat("fd ", candidate.vmm_fd, " (unnamed by this kernel)");
+  return absl::StrCat("fd ", candidate.vmm_fd, ", which this kernel does not name");
 }
 
-std::string DeviceNameFromFdinfo(const fs::path& fdinfo) {
-  std::ifstream file(fdinfo);
-  std::string line;
-  while (std::getline(file, line)) {
-    if (line.compare(0, kSyspathKey.size(), kSyspathKey) != 0) continue;
-    const size_t last = line.find_last_not_of(" \t/");
-    if (last == std::string::npos || last < kSyspathKey.size()) return "";
-    return fs::path(line.substr(0, last + 1)).filename().string();
-  }
-  return "";
-}
-
-std::string DeviceNameFromCdev(const fs::path& sys_root, const std::string& cdev_path) {
-  const fs::path link = sys_root / "class" / "vfio-dev" / fs::path(cdev_path).filename() / "device";
+// The last component of a link's target; empty if there is no such link.
+std::string LinkName(const fs::path& link) {
   std::error_code error;
   const fs::path target = fs::read_symlink(link, error);
   return error ? "" : target.filename().string();
 }
 
-std::optional<Candidate> AsCandidate(const fs::path& fd_link, const fs::path& process,
-                                     const BorrowPaths& paths) {
-  Candidate candidate;
-  const std::string number = fd_link.filename().string();
-  if (!absl::SimpleAtoi(number, &candidate.vmm_fd)) return std::nullopt;
-  std::error_code error;
-  const std::string target = fs::read_symlink(fd_link, error).string();
-  if (error) return std::nullopt;
-  if (target.compare(0, kCdevPrefix.size(), kCdevPrefix) == 0) {
-    candidate.cdev_path = target;
-    candidate.device_name = DeviceNameFromCdev(paths.sys_root, target);
-  } else if (target != kGroupDeviceLink) {
-    return std::nullopt;
+std::string DeviceNameFromFdinfo(Sys& sys, int fd) {
+  std::string text;
+  if (sys.ReadFdInfo(fd, &text) != 0) return "";
+  for (const absl::string_view line : absl::StrSplit(text, '\n')) {
+    if (!absl::StartsWith(line, kSyspathKey)) continue;
+    const size_t last = line.find_last_not_of(" \t/");
+    if (last < sizeof(kSyspathKey) - 1) return "";
+    const absl::string_view path = line.substr(0, last + 1);
+    return std::string(path.substr(path.rfind('/') + 1));
   }
-  if (candidate.device_name.empty()) {
-    candidate.device_name = DeviceNameFromFdinfo(process / "fdinfo" / number);
-  }
-  return candidate;
+  return "";
 }
 
-absl::StatusOr<std::vector<Candidate>> FindCandidates(pid_t pid, const BorrowPaths& paths) {
-  const fs::path process = fs::path(paths.proc_root) / std::to_string(pid);
+std::optional<VmmFd> AsVmmFd(const fs::path& link) {
+  VmmFd fd;
+  if (!absl::SimpleAtoi(link.filename().string(), &fd.number)) return std::nullopt;
   std::error_code error;
-  fs::directory_iterator entry(process / "fd", error);
+  const std::string target = fs::read_symlink(link, error).string();
+  if (error) return std::nullopt;
+  int group = 0;
+  if (target == kGroupDeviceLink || absl::StartsWith(target, kCdevPrefix)) return fd;
+  if (!absl::StartsWith(target, kGroupPrefix)) return std::nullopt;
+  if (!absl::SimpleAtoi(target.substr(sizeof(kGroupPrefix) - 1), &group)) return std::nullopt;
+  fd.kind = VmmFd::Kind::kGroup;
+  return fd;
+}
+
+absl::StatusOr<std::vector<VmmFd>> FindFds(pid_t pid, const BorrowPaths& paths) {
+  std::error_code error;
+  fs::directory_iterator entry(fs::path(paths.proc_root) / std::to_string(pid) / "fd", error);
   if (error == std::errc::permission_denied || error == std::errc::operation_not_permitted) {
     return absl::PermissionDeniedError(
         absl::StrCat("no permission to see the fds of process ", pid, "; ", kPtraceRemedy));
   }
   if (error) return absl::NotFoundError(absl::StrCat("there is no process ", pid));
-  std::vector<Candidate> candidates;
+  std::vector<VmmFd> fds;
   size_t seen = 0;
   for (; entry != fs::directory_iterator() && seen < kFdsMax; entry.increment(error), ++seen) {
-    if (auto candidate = AsCandidate(entry->path(), process, paths)) {
-      candidates.push_back(*std::move(candidate));
-    }
+    if (auto fd = AsVmmFd(entry->path())) fds.push_back(*fd);
     if (error) break;
+    if (fds.size() <= kVfioFdsMax) continue;
+    return absl::FailedPreconditionError(absl::StrCat(
+        "process ", pid, " has more than ", kVfioFdsMax, " files of VFIO open; is it a VMM?"));
   }
-  return candidates;
+  return fds;
 }
-
-enum class Match { kYes, kNo, kCantTell };
-
-Match Matches(const Candidate& candidate, std::string_view device) {
-  if (device.empty()) return Match::kYes;
-  if (candidate.device_name == device || candidate.cdev_path == device) return Match::kYes;
-  if (candidate.device_name.empty() && candidate.cdev_path.empty()) return Match::kCantTell;
-  // A cdev whose device sysfs does not name can't be told from a UUID, but from another path.
-  const bool is_path = device.front() == '/';
-  return candidate.device_name.empty() && !is_path ? Match::kCantTell : Match::kNo;
-}
-
-struct Found {
-  Candidate candidate;
-  Match match = Match::kNo;
-  Fd fd;
-};
 
 absl::Status CopyRefused(int negative_errno, pid_t pid) {
   if (negative_errno == -EPERM || negative_errno == -EACCES) {
@@ -129,78 +125,263 @@ absl::Status CopyRefused(int negative_errno, pid_t pid) {
   if (negative_errno == -ENOSYS) {
     return absl::UnimplementedError("pidfd_getfd needs Linux 5.6 or later");
   }
+  if (negative_errno == -ESRCH) {
+    return absl::NotFoundError(absl::StrCat("process ", pid, " has ended"));
+  }
   return SysError(negative_errno, absl::StrCat("pidfd_getfd of process ", pid));
 }
 
-absl::StatusOr<std::vector<Found>> CopyPlanes(Sys& sys, const Fd& pidfd, pid_t pid,
-                                              std::string_view device,
-                                              const std::vector<Candidate>& candidates) {
-  std::vector<Found> found;
-  std::set<std::string> names;
-  for (const Candidate& candidate : candidates) {
-    const Match match = Matches(candidate, device);
-    if (match == Match::kNo) continue;
-    const int copy = sys.PidfdGetfd(pidfd.get(), candidate.vmm_fd);
+// A VMM whose files are looked at. Only copies are believed: what a path or a link of the VMM says
+// may be another file's a moment later, and is the VMM's own to choose.
+class Vmm {
+ public:
+  Vmm(Sys& sys, const Fd& pidfd, pid_t pid, const BorrowPaths& paths)
+      : sys_(sys), pidfd_(pidfd), pid_(pid), paths_(paths) {}
+
+  absl::Status Look();
+
+  std::vector<Candidate>& candidates() { return candidates_; }
+  /// Groups that it has open.
+  const std::set<std::string>& groups() const { return groups_; }
+
+ private:
+  void LookAtDevice(int vmm_fd, Fd copy);
+
+  Sys& sys_;
+  const Fd& pidfd_;
+  const pid_t pid_;
+  const BorrowPaths& paths_;
+  std::vector<Candidate> candidates_;
+  std::set<std::string> named_;
+  std::set<std::string> groups_;
+};
+
+absl::Status Vmm::Look() {
+  const auto fds = FindFds(pid_, paths_);
+  if (!fds.ok()) return fds.status();
+  for (const VmmFd& fd : *fds) {
+    const int number = sys_.PidfdGetfd(pidfd_.get(), fd.number);
     // Closed meanwhile.
-    if (copy == -EBADF) continue;
-    if (copy < 0) return CopyRefused(copy, pid);
-    Fd fd(sys, copy);
-    if (!GfxDevice(sys, fd.get(), AbiDialect::kFinal).Probe().ok()) continue;
-    // A VMM may hold several fds of one device.
-    const bool is_named = !candidate.device_name.empty() || !candidate.cdev_path.empty();
-    if (is_named && !names.insert(Name(candidate)).second) continue;
-    found.push_back({candidate, match, std::move(fd)});
+    if (number == -EBADF) continue;
+    if (number < 0) return CopyRefused(number, pid_);
+    Fd copy(sys_, number);
+    if (fd.kind == VmmFd::Kind::kDevice) {
+      LookAtDevice(fd.number, std::move(copy));
+    } else if (auto group = CharDeviceName(sys_, copy.get(), kGroupClass, paths_.sys_root)) {
+      groups_.insert(*std::move(group));
+    }
   }
-  return found;
+  return absl::OkStatus();
 }
 
-absl::StatusOr<Found> Choose(std::vector<Found> found, pid_t pid, std::string_view device) {
-  const std::string wanted = device.empty() ? std::string("device with a gfx plane")
-                                            : absl::StrCat("device ", std::string(device));
+// No ioctl before it is known to be a device: another file's could block, or do anything.
+void Vmm::LookAtDevice(int vmm_fd, Fd copy) {
+  Candidate candidate;
+  candidate.vmm_fd = vmm_fd;
+  if (const auto node = CharDeviceName(sys_, copy.get(), kCdevClass, paths_.sys_root)) {
+    candidate.cdev_path = absl::StrCat(kCdevPrefix, *node);
+    candidate.device_name =
+        LinkName(fs::path(paths_.sys_root) / "class" / kCdevClass / *node / "device");
+  } else if (!IsGroupDeviceFile(sys_, copy.get())) {
+    return;
+  }
+  if (!GfxDevice(sys_, copy.get(), AbiDialect::kFinal).Probe().ok()) return;
+  if (candidate.device_name.empty()) {
+    candidate.device_name = DeviceNameFromFdinfo(sys_, copy.get());
+  }
+  // A VMM may hold several fds of one device.
+  const bool is_named = !candidate.device_name.empty() || !candidate.cdev_path.empty();
+  if (is_named && !named_.insert(Name(candidate)).second) return;
+  candidate.copy = std::move(copy);
+  candidates_.push_back(std::move(candidate));
+}
+
+// The devices of an IOMMU group.
+std::vector<std::string> DevicesOf(const std::string& group, const std::string& sys_root) {
   std::vector<std::string> names;
-  std::optional<Found> sure;
-  for (Found& one : found) {
-    names.push_back(Name(one.candidate));
-    if (one.match == Match::kYes && !device.empty()) sure = std::move(one);
+  std::error_code error;
+  fs::directory_iterator entry(fs::path(sys_root) / "kernel" / "iommu_groups" / group / "devices",
+                               error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    names.push_back(entry->path().filename().string());
   }
-  if (sure) return *std::move(sure);
-  if (found.empty()) {
-    return absl::NotFoundError(absl::StrCat("process ", pid, " has no ", wanted,
-                                            " open; is it the VMM, and has it started?"));
+  return names;
+}
+
+// The IOMMU group of an mdev or a PCI function; empty if there is no such device.
+std::string GroupOf(const std::string& device, const std::string& sys_root) {
+  for (const char* bus : {"mdev", "pci"}) {
+    const std::string group =
+        LinkName(fs::path(sys_root) / "bus" / bus / "devices" / device / "iommu_group");
+    if (!group.empty()) return group;
   }
-  if (found.size() > 1) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "process ", pid, " has several devices with a gfx plane (", absl::StrJoin(names, ", "), ")",
-        device.empty() ? "; say which" : ", and this kernel does not tell which is which"));
+  return "";
+}
+
+absl::Status NotConfirmed(pid_t pid, const std::string& device, const std::string& why) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("it can't be confirmed that process ", pid, "'s device is ", device, ": ", why,
+                   "; attach without naming the device, if the process has only one with a gfx "
+                   "plane, or have its manager hand it over"));
+}
+
+// The only device that the kernel does not name is `device` if nothing else is left for it to be:
+// the one group that the VMM has open is the device's, and has no other.
+absl::Status ConfirmByGroup(const Vmm& vmm, pid_t pid, const std::string& device,
+                            const std::string& sys_root) {
+  const std::string group = GroupOf(device, sys_root);
+  if (group.empty()) {
+    return absl::NotFoundError(absl::StrCat("this host has no device ", device,
+                                            " that is in an IOMMU group: there is none in "
+                                            "/sys/bus/mdev/devices nor in /sys/bus/pci/devices"));
   }
-  return std::move(found.front());
+  if (!vmm.groups().contains(group)) {
+    return absl::NotFoundError(absl::StrCat("process ", pid, " has no device ", device,
+                                            " open: it does not hold /dev/vfio/", group,
+                                            ", that device's group; is it the right VMM?"));
+  }
+  if (vmm.groups().size() > 1) {
+    return NotConfirmed(
+        pid, device,
+        absl::StrCat("the process has several groups open (", absl::StrJoin(vmm.groups(), ", "),
+                     "), and this kernel does not tell which device is whose"));
+  }
+  if (DevicesOf(group, sys_root) == std::vector<std::string>{device}) return absl::OkStatus();
+  return NotConfirmed(pid, device,
+                      absl::StrCat("its group ", group,
+                                   " has other devices too, and this kernel does not tell them "
+                                   "apart"));
+}
+
+std::string Names(const std::vector<Candidate>& candidates) {
+  return absl::StrJoin(candidates, ", ", [](std::string* out, const Candidate& candidate) {
+    absl::StrAppend(out, Name(candidate));
+  });
+}
+
+// What is known of the device, for the description.
+std::string Known(const Candidate& candidate, const Vmm& vmm, const std::string& sys_root) {
+  std::string text = absl::StrCat("fd ", candidate.vmm_fd);
+  if (!candidate.cdev_path.empty()) absl::StrAppend(&text, ", ", candidate.cdev_path);
+  if (!candidate.device_name.empty()) {
+    return absl::StrCat(text, ", device ", candidate.device_name, ", as the kernel names it");
+  }
+  if (!candidate.cdev_path.empty()) return text;
+  if (vmm.groups().size() != 1) {
+    return absl::StrCat(text, ", a device that this kernel does not name");
+  }
+  const std::string& group = *vmm.groups().begin();
+  const std::vector<std::string> devices = DevicesOf(group, sys_root);
+  if (devices.size() != 1) return absl::StrCat(text, ", a device of group ", group);
+  return absl::StrCat(text, ", device ", devices[0], ", the only one of group ", group,
+                      ", which is all that the process has open");
+}
+
+// Which of the candidates is meant, by its place.
+absl::StatusOr<size_t> Choose(const Vmm& vmm, const std::vector<Candidate>& candidates, pid_t pid,
+                              const std::string& device, const std::string& sys_root) {
+  const std::string wanted =
+      device.empty() ? std::string("device with a gfx plane") : absl::StrCat("device ", device);
+  size_t unnamed = 0;
+  size_t unnamed_at = 0;
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    const Candidate& one = candidates[i];
+    if (!device.empty() && (one.device_name == device || one.cdev_path == device)) return i;
+    if (!one.device_name.empty() || !one.cdev_path.empty()) continue;
+    ++unnamed;
+    unnamed_at = i;
+  }
+  // What the kernel does not name is no cdev either.
+  const bool is_elsewhere = !device.empty() && (unnamed == 0 || device[0] == '/');
+  if (candidates.empty() || is_elsewhere) {
+    return absl::NotFoundError(
+        absl::StrCat("process ", pid, " has no ", wanted, " open",
+                     candidates.empty() ? "" : absl::StrCat(" but ", Names(candidates)),
+                     "; is it the VMM, and has it started?"));
+  }
+  if (!device.empty() && unnamed == 1) {
+    const absl::Status confirmed = ConfirmByGroup(vmm, pid, device, sys_root);
+    if (!confirmed.ok()) return confirmed;
+    return unnamed_at;
+  }
+  if (candidates.size() == 1) return 0;
+  return absl::FailedPreconditionError(absl::StrCat(
+      "process ", pid, " has several devices with a gfx plane (", Names(candidates), ")",
+      device.empty() ? "; say which" : ", and this kernel does not tell which is which"));
+}
+
+absl::Status CheckStartTime(const VmmProcess& vmm, const std::string& proc_root) {
+  const auto start = ProcessStartTimeTicks(vmm.pid, proc_root);
+  if (!start.ok()) return start.status();
+  if (*start == vmm.start_time_ticks) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("process ", vmm.pid, " is another process by now: it started at tick ", *start,
+                   ", not ", vmm.start_time_ticks, "; look up the VMM's process again"));
 }
 
 }  // namespace
 
-absl::StatusOr<OpenedDevice> BorrowVmmDevice(Sys& sys, pid_t pid, std::string_view device,
-                                             const BorrowPaths& paths) {
-  if (pid <= 0) return absl::InvalidArgumentError("a process id is a number from 1 up");
+bool IsDeviceName(std::string_view device) {
+  if (device.empty() || device.size() > kDeviceNameMaxChars || device[0] == '.') return false;
+  return std::all_of(device.begin(), device.end(), [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+           c == ':' || c == '.' || c == '_';
+  });
+}
+
+absl::StatusOr<int64_t> ProcessStartTimeTicks(pid_t pid, const std::string& proc_root) {
+  std::ifstream file(absl::StrCat(proc_root, "/", pid, "/stat"));
+  std::string text(kStatMaxBytes, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(file.gcount()));
+  if (text.empty()) return absl::NotFoundError(absl::StrCat("there is no process ", pid));
+  // The program's name stands in parentheses and may hold any character, these included.
+  const size_t name_end = text.rfind(')');
+  std::vector<std::string> fields;
+  if (name_end != std::string::npos) {
+    fields = absl::StrSplit(text.substr(name_end + 1), absl::ByAnyChar(" \n"), absl::SkipEmpty());
+  }
+  int64_t ticks = 0;
+  if (fields.size() > kStartTimeField && absl::SimpleAtoi(fields[kStartTimeField], &ticks)) {
+    return ticks;
+  }
+  return absl::InternalError(
+      absl::StrCat("/proc/", pid, "/stat does not say when the process started"));
+}
+
+absl::StatusOr<OpenedDevice> BorrowVmmDevice(Sys& sys, const VmmProcess& vmm,
+                                             std::string_view device, const BorrowPaths& paths) {
+  if (vmm.pid <= 0) return absl::InvalidArgumentError("a process id is a number from 1 up");
+  if (vmm.start_time_ticks <= 0) {
+    return absl::InvalidArgumentError(
+        "say when the VMM's process started, which is field 22 of /proc/PID/stat: its id alone may "
+        "be another process's by now");
+  }
+  const bool is_path = absl::StartsWith(absl::string_view(device.data(), device.size()), "/");
+  if (!device.empty() && !is_path && !IsDeviceName(device)) {
+    return absl::InvalidArgumentError("name the device by its UUID or PCI address");
+  }
   // First of all: from here on the number can't come to mean another process.
-  const int pidfd_number = sys.PidfdOpen(pid);
-  if (pidfd_number == -ESRCH) return absl::NotFoundError(absl::StrCat("there is no process ", pid));
-  if (pidfd_number < 0) return SysError(pidfd_number, absl::StrCat("pidfd_open of process ", pid));
+  const int pidfd_number = sys.PidfdOpen(vmm.pid);
+  if (pidfd_number == -ESRCH) {
+    return absl::NotFoundError(absl::StrCat("there is no process ", vmm.pid));
+  }
+  if (pidfd_number < 0) {
+    return SysError(pidfd_number, absl::StrCat("pidfd_open of process ", vmm.pid));
+  }
   Fd pidfd(sys, pidfd_number);
-  const auto candidates = FindCandidates(pid, paths);
-  if (!candidates.ok()) return candidates.status();
-  auto found = CopyPlanes(sys, pidfd, pid, device, *candidates);
-  if (!found.ok()) return found.status();
-  auto chosen = Choose(*std::move(found), pid, device);
+  if (auto status = CheckStartTime(vmm, paths.proc_root); !status.ok()) return status;
+  Vmm looked(sys, pidfd, vmm.pid, paths);
+  if (auto status = looked.Look(); !status.ok()) return status;
+  std::vector<Candidate>& candidates = looked.candidates();
+  const auto chosen = Choose(looked, candidates, vmm.pid, std::string(device), paths.sys_root);
   if (!chosen.ok()) return chosen.status();
 
   OpenedDevice opened;
   opened.borrowed = true;
-  opened.description = absl::StrCat("borrowed from process ", pid, ": ", Name(chosen->candidate));
-  if (chosen->match == Match::kCantTell) {
-    absl::StrAppend(&opened.description, ", taken to be ", std::string(device),
-                    " because it is the only one");
-  }
-  opened.device = std::move(chosen->fd);
+  opened.description = absl::StrCat("borrowed from process ", vmm.pid, ": ",
+                                    Known(candidates[*chosen], looked, paths.sys_root));
+  opened.device = std::move(candidates[*chosen].copy);
   opened.vmm_pidfd = std::move(pidfd);
   return opened;
 }

@@ -40,8 +40,9 @@ absl::StatusOr<Fd> DmabufCache::GetFd(uint32_t dmabuf_id) {
   const int result = device_->GetDmabuf(dmabuf_id);
   if (result == -EPROTO) {
     return absl::FailedPreconditionError(
-        "the device answers VFIO_DEVICE_GET_GFX_DMABUF as another dialect of the ABI would; attach "
-        "it with the dialect of its kernel");
+        "what the device answers to VFIO_DEVICE_GET_GFX_DMABUF is no dma-buf, as in another "
+        "dialect "
+        "of the ABI; attach it with the dialect of its kernel");
   }
   if (result < 0) {
     // Not the canonical code: a stale id is EINVAL or ENOENT, and passes.

@@ -17,7 +17,7 @@ constexpr char kRemedy[] =
     "raise LimitNOFILE of the daemon's unit (or ulimit -n), or detach another display";
 
 size_t DisplaysMax(size_t limit) {
-  const size_t kept = kFdsOwn + std::max(kFdsReserveMin, limit / kFdsReserveShare);
+  const size_t kept = kFdsOwn + std::max(kFdsReserveMin, limit / kFdsReserveOf * kFdsReserveShare);
   return limit - std::min(limit, kept);
 }
 
@@ -56,6 +56,11 @@ void FdBudget::SpreadLocked() {
 FdBudget::Reading FdBudget::Read() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return {limit_, displays_max_, claimed_, short_displays_};
+}
+
+size_t FdBudget::connections_max() const {
+  const size_t connections = (limit_ - displays_max_ - kFdsOwn) / kFdsPerConnection;
+  return connections - std::min(connections, kOperatorConnections);
 }
 
 std::vector<std::string> FdBudget::Shortages(size_t open_fds) const {

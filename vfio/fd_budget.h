@@ -16,10 +16,16 @@ namespace planecast {
 /// What the process has open without displays and connections: listeners, locks, logs, gRPC's own.
 /// About twenty are in use.
 inline constexpr size_t kFdsOwn = 32;
-/// Least that is left to connections, operators' among them, however small the limit is; of larger
-/// limits it is an eighth.
+/// Least that is left to connections, operators' among them, however small the limit is. Of larger
+/// limits it is five of 32: at 1,024 that leaves 64 displays what they need, and each of them a
+/// viewer.
 inline constexpr size_t kFdsReserveMin = 64;
-inline constexpr size_t kFdsReserveShare = 8;
+inline constexpr size_t kFdsReserveShare = 5;
+inline constexpr size_t kFdsReserveOf = 32;
+/// A connection is a socket, and a duplicate by which it is watched.
+inline constexpr size_t kFdsPerConnection = 2;
+/// Connections that are kept for operators, who come by sockets of their own.
+inline constexpr size_t kOperatorConnections = 8;
 /// Dma-bufs that every display of a device that exports them can keep: what a guest flips among,
 /// two or three, and a cursor.
 inline constexpr size_t kBuffersKeptMin = 4;
@@ -73,8 +79,8 @@ class FdBudget {
   };
   Reading Read() const;
 
-  /// Connections that can be open beside all of that.
-  size_t connections_max() const { return limit_ - displays_max_ - kFdsOwn; }
+  /// TCP connections that can be open beside all of that, and beside operators'.
+  size_t connections_max() const;
 
   /// What is short, one sentence each; `open_fds` is how many the process has open now.
   std::vector<std::string> Shortages(size_t open_fds) const;

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "vfio/fd_kind.h"
 
 namespace planecast {
 namespace {
@@ -133,6 +134,7 @@ int GfxDevice::QueryV1(uint32_t plane_type, PlaneInfo* info) {
   auto known = std::find_if(v1_buffers_.begin(), v1_buffers_.end(),
                             [&query](const V1Buffer& b) { return b.fd.get() == query.fd; });
   if (known == v1_buffers_.end()) {
+    if (!IsDmabuf(*sys_, query.fd)) return -EPROTO;
     if (v1_buffers_.size() == kV1BuffersMax) v1_buffers_.erase(v1_buffers_.begin());
     v1_buffers_.push_back({Fd(*sys_, query.fd), ++v1_id_last_});
     known = v1_buffers_.end() - 1;
@@ -160,11 +162,12 @@ int GfxDevice::GetDmabuf(uint32_t dmabuf_id) {
     get.dmabuf_fd = -1;
     const int result = sys_->Ioctl(fd_, abi::kGetGfxDmabuf, &get);
     if (result < 0) return result;
-    return get.dmabuf_fd > STDERR_FILENO ? get.dmabuf_fd : -EPROTO;
+    return IsDmabuf(*sys_, get.dmabuf_fd) ? get.dmabuf_fd : -EPROTO;
   }
   const int fd = sys_->Ioctl(fd_, abi::kGetGfxDmabuf, &dmabuf_id);
-  // A device of the draft v15 returns 0 here, which would be taken for stdin's number.
-  return fd == 0 ? -EPROTO : fd;
+  // A device of the draft v15 returns 0 here, which would be taken for stdin's number. Whatever the
+  // number, it is not ours to close before it is known to be a dma-buf.
+  return fd >= 0 && !IsDmabuf(*sys_, fd) ? -EPROTO : fd;
 }
 
 absl::StatusOr<abi::DeviceInfo> GfxDevice::GetDeviceInfo() {

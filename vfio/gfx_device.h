@@ -42,7 +42,7 @@ class GfxDevice {
   int Query(PlaneKind kind, uint32_t plane_type, PlaneInfo* info);
 
   /// The dma-buf `dmabuf_id` of a Query just made. Returns its fd, owned by the caller, or the
-  /// negated errno; -EPROTO if the device answered as another dialect would.
+  /// negated errno; -EPROTO if what the device answered is no dma-buf.
   int GetDmabuf(uint32_t dmabuf_id);
 
   /// mdpy knows its own limits only after this was called once.

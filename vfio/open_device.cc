@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "vfio/abi.h"
+#include "vfio/fd_kind.h"
 #include "vfio/gfx_device.h"
 
 namespace planecast {
@@ -52,7 +53,7 @@ absl::StatusOr<Fd> OpenPath(Sys& sys, const std::string& path, absl::string_view
     case EPERM:
       return absl::PermissionDeniedError(
           absl::StrCat("no permission to open ", path,
-                       "; give it to the daemon's user (a udev rule, or chown), or run as root"));
+                       "; give it to the user who opens it (a udev rule, or chown)"));
     default:
       return SysError(fd, absl::StrCat("opening ", path));
   }
@@ -144,10 +145,12 @@ absl::StatusOr<OpenedDevice> OpenCdevDevice(Sys& sys, std::string_view path) {
   return opened;
 }
 
-absl::StatusOr<OpenedDevice> AdoptDevice(Fd fd, Fd vmm_pidfd) {
+absl::StatusOr<OpenedDevice> AdoptDevice(Fd fd, Fd vmm_pidfd, const BorrowPaths& paths) {
   if (!fd.valid()) return absl::InvalidArgumentError("no fd was handed over");
-  const auto kind = GfxDevice(fd.sys(), fd.get(), AbiDialect::kFinal).Probe();
-  if (!kind.ok()) {
+  const auto cdev = CharDeviceName(fd.sys(), fd.get(), kCdevClass, paths.sys_root);
+  // First what it is: the ioctl of another file could do anything.
+  const bool is_device = cdev.has_value() || IsGroupDeviceFile(fd.sys(), fd.get());
+  if (!is_device || !GfxDevice(fd.sys(), fd.get(), AbiDialect::kFinal).Probe().ok()) {
     return absl::FailedPreconditionError(
         "the fd that was handed over is no VFIO device with a gfx plane, or not bound yet");
   }
@@ -156,6 +159,7 @@ absl::StatusOr<OpenedDevice> AdoptDevice(Fd fd, Fd vmm_pidfd) {
   opened.vmm_pidfd = std::move(vmm_pidfd);
   opened.borrowed = true;
   opened.description = "VFIO device handed over by another process";
+  if (cdev.has_value()) absl::StrAppend(&opened.description, ": /dev/vfio/devices/", *cdev);
   return opened;
 }
 

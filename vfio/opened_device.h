@@ -27,7 +27,7 @@ struct OpenedDevice {
   Fd vmm_pidfd;
   /// Somebody else owns the device: only the gfx ioctls, region info and mappings may be used.
   bool borrowed = false;
-  /// For a person, e.g. "group 12, device 83b8f4f2-509f-382f-3c1e-e6bfe0fa1001".
+  /// For a person: what was opened, and by what it is known to be the right device.
   std::string description;
 };
 

@@ -28,6 +28,8 @@ struct PlaneSourceInfo {
   bool mode_settable = false;
   /// One sentence if something works less well than it could, e.g. a flip IRQ that failed to arm.
   std::string degraded_reason;
+  /// What the device is, and by what it is known to be the right one, for a person.
+  std::string description;
 };
 
 /// What one look at the planes found.

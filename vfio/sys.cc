@@ -5,10 +5,16 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#include <array>
+#include <string>
 
 namespace planecast {
 namespace {
+
+constexpr size_t kFdTextMaxBytes = 4096;
 
 template <typename T>
 T OrErrno(T result) {
@@ -43,6 +49,31 @@ class Kernel : public Sys {
     return OrErrno(munmap(address, size_bytes));
   }
   int Fstat(int fd, struct stat* out) override { return OrErrno(fstat(fd, out)); }
+  int FileSystemType(int fd, uint64_t* type) override {
+    struct statfs info {};
+    if (fstatfs(fd, &info) != 0) return -errno;
+    *type = static_cast<uint64_t>(info.f_type);
+    return 0;
+  }
+  int ReadFdLink(int fd, std::string* target) override {
+    const std::string path = "/proc/self/fd/" + std::to_string(fd);
+    std::array<char, kFdTextMaxBytes> text{};
+    const ssize_t size = readlink(path.c_str(), text.data(), text.size());
+    if (size < 0) return -errno;
+    target->assign(text.data(), static_cast<size_t>(size));
+    return 0;
+  }
+  int ReadFdInfo(int fd, std::string* text) override {
+    const std::string path = "/proc/self/fdinfo/" + std::to_string(fd);
+    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (file < 0) return -errno;
+    std::array<char, kFdTextMaxBytes> buffer{};
+    const int64_t size = OrErrno<int64_t>(read(file, buffer.data(), buffer.size()));
+    close(file);
+    if (size < 0) return static_cast<int>(size);
+    text->assign(buffer.data(), static_cast<size_t>(size));
+    return 0;
+  }
   int GetFdFlags(int fd) override { return OrErrno(fcntl(fd, F_GETFD)); }
   int GetFileFlags(int fd) override { return OrErrno(fcntl(fd, F_GETFL)); }
   // By number: glibc wraps these two only since 2.36.

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace planecast {
 
@@ -33,6 +34,12 @@ class Sys {
                    void** address) = 0;
   virtual int Munmap(void* address, size_t size_bytes) = 0;
   virtual int Fstat(int fd, struct stat* out) = 0;
+  /// fstatfs(2): f_type alone, which tells what kind of file system the file is of.
+  virtual int FileSystemType(int fd, uint64_t* type) = 0;
+  /// What this process's /proc/self/fd and /proc/self/fdinfo say of `fd`. 0, and then the text is
+  /// set; a path is as this process sees it, and no proof of what is there.
+  virtual int ReadFdLink(int fd, std::string* target) = 0;
+  virtual int ReadFdInfo(int fd, std::string* text) = 0;
   /// fcntl(2) F_GETFD and F_GETFL.
   virtual int GetFdFlags(int fd) = 0;
   virtual int GetFileFlags(int fd) = 0;

@@ -77,7 +77,9 @@ class VfioPlaneSource : public PlaneSource {
         regions_(device_),
         cursor_(cache_),
         probe_pacer_(kProbePacing),
-        look_pacer_(kLookPacing) {}
+        look_pacer_(kLookPacing) {
+    info_.description = opened_.description;
+  }
   ~VfioPlaneSource() override;
 
   absl::Status Init(FlipEventChoice choice);

@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "clients/cli/format.h"
+#include "clients/cli/process_start.h"
 #include "clients/cli/verbs.h"
 
 namespace planecast::cli {
@@ -68,6 +69,22 @@ absl::Status ReadVmm(const Args& args, v1::VmmDevice& device) {
   if (!pid.ok()) return pid.status();
   device.set_pid(static_cast<int32_t>(**pid));
   device.set_device(args.Get("device"));
+  const auto start = args.GetNumber("vmm-start", 1, std::numeric_limits<int64_t>::max());
+  if (!start.ok()) return start.status();
+  if (*start) {
+    device.set_start_time_ticks(**start);
+    return absl::OkStatus();
+  }
+  // A process of this machine, if the server is on it.
+  const absl::StatusOr<ServerAddress> address = ParseServerAddress(args.Get("server"));
+  if (address.ok() && !address->is_unix) {
+    return absl::InvalidArgumentError(
+        "--vmm-pid needs --vmm-start too where the server is no unix socket: when that process "
+        "started, field 22 of /proc/PID/stat on the server's machine");
+  }
+  const absl::StatusOr<int64_t> ticks = ProcessStartTicks(device.pid());
+  if (!ticks.ok()) return ticks.status();
+  device.set_start_time_ticks(*ticks);
   return absl::OkStatus();
 }
 
@@ -104,6 +121,9 @@ absl::Status CheckCompanions(const Args& args) {
   if (args.Has("device") && !args.Has("vfio-group") && !args.Has("vmm-pid")) {
     return absl::InvalidArgumentError("--device is for --vfio-group and --vmm-pid");
   }
+  if (args.Has("vmm-start") && !args.Has("vmm-pid")) {
+    return absl::InvalidArgumentError("--vmm-start is for --vmm-pid");
+  }
   return absl::OkStatus();
 }
 
@@ -137,6 +157,9 @@ absl::StatusOr<v1::DisplaySource> ReadSource(const Args& args) {
 
 int RunAttach(const Context& context) {
   const absl::StatusOr<v1::DisplaySource> source = ReadSource(context.args);
+  if (absl::IsNotFound(source.status())) {
+    return CallFailed(context, absl::StrCat("attach ", context.display()), source.status());
+  }
   if (!source.ok()) return WrongUsage(context, source.status());
   std::map<std::string, std::string> labels;
   for (const std::string& text : context.args.GetAll("label")) {
@@ -209,65 +232,67 @@ int RunMode(const Context& context) {
 }  // namespace
 
 const Verb& AttachVerb() {
-  static const Verb verb = {
-      .syntax = {.name = "attach",
-                 .synopsis =
-                     "NAME --fake PROFILE[:SCENE] | --vfio-group N --device ID | --vmm-pid PID | "
-                     "--cdev PATH | --hand-over-token T",
-                 .summary = "Attach a display under a name of your choice",
-                 .details =
-                     "A display without a picture is attached too: its state says what it waits "
-                     "for.\nProfiles: ideal, gvt, mbochs, mdpy, nvidia. Scenes: desktop, video, "
-                     "static, modeset, blank, tearing.",
-                 .operands_min = 1,
-                 .operands_max = 1,
-                 .names_display = true,
-                 .flags =
-                     {{.name = "fake",
-                       .value = "PROFILE[:SCENE]",
-                       .help = "a fake device, if the daemon has --allow-fake",
-                       .choices = kFakeProfiles},
-                      {.name = "size",
-                       .value = "WxH",
-                       .help = "size of the fake (default 1280x720)"},
-                      {.name = "rate",
-                       .value = "HZ",
-                       .help = "flips per second of the fake (default 60)"},
-                      {.name = "vfio-group", .value = "N", .help = "the device of /dev/vfio/N"},
-                      {.name = "vmm-pid",
-                       .value = "PID",
-                       .help = "borrow the device fd of a running VMM"},
-                      {.name = "device",
-                       .value = "ID",
-                       .help = "which device: mdev UUID or PCI address"},
-                      {.name = "cdev", .value = "PATH", .help = "a node under /dev/vfio/devices"},
-                      {.name = "hand-over-token",
-                       .value = "T",
-                       .help = "the token that the hand-over socket answered with"},
-                      {.name = "dialect",
-                       .value = "D",
-                       .help = "ABI of the driver: final (default), v15 or v1",
-                       .choices = "final v15 v1"},
-                      {.name = "flip-events",
-                       .value = "E",
-                       .help = "auto (default), none, or eventfd-ioctl for kernels with that draft",
-                       .choices = "auto none eventfd-ioctl"},
-                      {.name = "render-node",
-                       .value = "PATH",
-                       .help = "the GPU to encode on (default: the one that hosts the vGPU)"},
-                      {.name = "label",
-                       .value = "KEY=VALUE",
-                       .help = "something to remember of it; may be given more than once"}},
-                 .examples = {{"planecast attach demo --fake ideal:desktop",
-                               "a fake desktop, no hardware needed (planecastd --allow-fake)"},
-                              {"planecast attach big --fake ideal:video --size 1920x1080 --rate 30",
-                               "another, larger and slower"},
-                              {"planecast attach vm1 --vmm-pid $(pidof qemu-system-x86_64)",
-                               "the display of a running VM"},
-                              {"planecast attach vm2 --vfio-group 12 --device "
-                               "a297db4a-f4c2-11e6-90f6-d3b88d6c9525",
-                               "an mdev that no one has open"}}},
-      .run = RunAttach};
+  static const Verb verb =
+      {.syntax =
+           {.name = "attach",
+            .synopsis =
+                "NAME --fake PROFILE[:SCENE] | --vfio-group N --device ID | --vmm-pid PID | "
+                "--cdev PATH | --hand-over-token T",
+            .summary = "Attach a display under a name of your choice",
+            .details = "A display without a picture is attached too: its state says what it waits "
+                       "for.\nProfiles: ideal, gvt, mbochs, mdpy, nvidia. Scenes: desktop, video, "
+                       "static, modeset, blank, tearing.",
+            .operands_min = 1,
+            .operands_max = 1,
+            .names_display = true,
+            .flags =
+                {{.name = "fake",
+                  .value = "PROFILE[:SCENE]",
+                  .help = "a fake device, if the daemon has --allow-fake",
+                  .choices = kFakeProfiles},
+                 {.name = "size", .value = "WxH", .help = "size of the fake (default 1280x720)"},
+                 {.name = "rate",
+                  .value = "HZ",
+                  .help = "flips per second of the fake (default 60)"},
+                 {.name = "vfio-group", .value = "N", .help = "the device of /dev/vfio/N"},
+                 {.name = "vmm-pid",
+                  .value = "PID",
+                  .help = "borrow the device fd of a running VMM"},
+                 {.name = "vmm-start",
+                  .value = "TICKS",
+                  .help = "when that process started, if the server is no unix socket: field 22 "
+                          "of its /proc/PID/stat"},
+                 {.name = "device",
+                  .value = "ID",
+                  .help = "which device: mdev UUID or PCI address"},
+                 {.name = "cdev", .value = "PATH", .help = "a node under /dev/vfio/devices"},
+                 {.name = "hand-over-token",
+                  .value = "T",
+                  .help = "the token that the hand-over socket answered with"},
+                 {.name = "dialect",
+                  .value = "D",
+                  .help = "ABI of the driver: final (default), v15 or v1",
+                  .choices = "final v15 v1"},
+                 {.name = "flip-events",
+                  .value = "E",
+                  .help = "auto (default), none, or eventfd-ioctl for kernels with that draft",
+                  .choices = "auto none eventfd-ioctl"},
+                 {.name = "render-node",
+                  .value = "PATH",
+                  .help = "the GPU to encode on (default: the one that hosts the vGPU)"},
+                 {.name = "label",
+                  .value = "KEY=VALUE",
+                  .help = "something to remember of it; may be given more than once"}},
+            .examples = {{"planecast attach demo --fake ideal:desktop",
+                          "a fake desktop, no hardware needed (planecastd --allow-fake)"},
+                         {"planecast attach big --fake ideal:video --size 1920x1080 --rate 30",
+                          "another, larger and slower"},
+                         {"planecast attach vm1 --vmm-pid $(cat /run/libvirt/qemu/vm1.pid)",
+                          "the display of a running VM, here of libvirt's vm1"},
+                         {"planecast attach vm2 --vfio-group 12 --device "
+                          "a297db4a-f4c2-11e6-90f6-d3b88d6c9525",
+                          "an mdev that no one has open"}}},
+       .run = RunAttach};
   return verb;
 }
 

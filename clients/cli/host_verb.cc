@@ -52,9 +52,34 @@ void Warn(const Context& context, const v1::GetHostInfoResponse& host) {
   for (const std::string& shortage : host.shortages()) {
     context.err() << "planecast: WARNING: short: " << shortage << "\n";
   }
-  if (host.audit_problem().empty()) return;
-  context.err() << "planecast: WARNING: the audit file is not written: " << host.audit_problem()
-                << "\n";
+  if (!host.audit_problem().empty()) {
+    context.err() << "planecast: WARNING: the audit file is not written: " << host.audit_problem()
+                  << "\n";
+  }
+  if (!host.has_confinement()) return;
+  const v1::Confinement& confinement = host.confinement();
+  if (confinement.privileged()) {
+    context.err() << "planecast: WARNING: the daemon runs as " << confinement.user()
+                  << " with privileges, which whoever takes it over has too\n";
+  }
+  if (!confinement.system_calls_filtered()) {
+    context.err() << "planecast: WARNING: the daemon may make every system call: "
+                  << confinement.system_call_filter_problem() << "\n";
+  }
+}
+
+/// Only operators are told.
+void PrintConfinement(const Context& context, const v1::GetHostInfoResponse& host) {
+  if (!host.has_confinement()) return;
+  const v1::Confinement& confinement = host.confinement();
+  context.out() << "runs as " << confinement.user()
+                << (confinement.privileged() ? ", with" : ", without")
+                << " privileges; system calls are "
+                << (confinement.system_calls_filtered() ? "filtered" : "not filtered") << "\n"
+                << "devices are opened by "
+                << (confinement.opener() == "broker" ? "planecast-broker" : "the daemon itself");
+  if (!confinement.opener_problem().empty()) context.out() << ": " << confinement.opener_problem();
+  context.out() << "\n";
 }
 
 void PrintHost(const Context& context, const Client& client, const v1::GetHostInfoResponse& host) {
@@ -62,6 +87,7 @@ void PrintHost(const Context& context, const Client& client, const v1::GetHostIn
   Warn(context, host);
   context.out() << "planecastd " << host.version() << " at " << client.server() << "\n";
   if (!host.principal().empty()) context.out() << "you are " << host.principal() << "\n";
+  PrintConfinement(context, host);
   context.out() << "\n";
   std::vector<std::vector<std::string>> sources = {{"SOURCE", "AVAILABLE"}};
   for (const v1::PlaneSourceInfo& source : host.plane_sources()) {
@@ -101,14 +127,16 @@ int RunHost(const Context& context) {
 
 const Verb& HostVerb() {
   static const Verb verb = {
-      .syntax = {.name = "host",
-                 .summary = "Show the server's version, plane sources, encoders, GPUs and limits",
-                 .details =
-                     "Warns of ways in that need no credentials, and of what is short, if you "
-                     "manage the host.",
-                 .examples = {{"planecast host", "what can this machine do?"},
-                              {"planecast host -o json --server vmhost:7443 --tls-ca ca.pem",
-                               "the same of a remote server, for a program"}}},
+      .syntax =
+          {.name = "host",
+           .summary = "Show the server's version, plane sources, encoders, GPUs and limits",
+           .details =
+               "If you manage the host, it says what the daemon's own process may do, and warns "
+               "of privileges that it has, of ways in that need no credentials, and of what is "
+               "short.",
+           .examples = {{"planecast host", "what can this machine do?"},
+                        {"planecast host -o json --server vmhost:7443 --tls-ca ca.pem",
+                         "the same of a remote server, for a program"}}},
       .run = RunHost};
   return verb;
 }

@@ -82,6 +82,7 @@ void PrintDisplay(const Context& context, const v1::Display& display) {
   add_if("remedy", display.state_remedy());
   add_if("degraded", display.degraded_reason());
   rows.push_back({"source", FormatSource(display.source())});
+  add_if("device", display.device_description());
   rows.push_back({"plane", FormatPlane(display)});
   rows.push_back({"cursor", FormatCursorPath(display.cursor_path())});
   rows.push_back({"flips", FormatFlipRegime(display.flip_regime())});

@@ -65,6 +65,9 @@ AuditLog::AuditLog(Options options)
       totals_(*clock_, kTotals) {
   if (!options_.journal && IsJournal(STDERR_FILENO, std::getenv("JOURNAL_STREAM"))) {
     options_.journal = SendToJournal;
+    // libsystemd makes its socket with the first message and keeps it. Later the daemon may not be
+    // allowed to make any.
+    SendToJournal({"MESSAGE=audit: events are kept in the journal", "PRIORITY=6"});
   }
 }
 

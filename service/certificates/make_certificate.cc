@@ -26,6 +26,9 @@ namespace {
 constexpr mode_t kFolderMode = 0755;
 constexpr mode_t kCertificateMode = 0644;
 constexpr mode_t kKeyMode = 0600;
+constexpr mode_t kGroupKeyMode = 0640;
+/// To chown(2): leave it.
+constexpr gid_t kNoGroup = static_cast<gid_t>(-1);
 constexpr const char* kCa = "ca";
 constexpr const char* kServer = "server";
 
@@ -123,11 +126,16 @@ class NewFiles {
     for (const std::string& path : written_) unlink(path.c_str());
   }
 
-  absl::Status Write(const std::string& path, const std::string& text, mode_t mode) {
+  /// Nobody but `group`, if there is one, may read it at any moment whom `mode` does not name.
+  absl::Status Write(const std::string& path, const std::string& text, mode_t mode,
+                     gid_t group = kNoGroup) {
     const Fd fd(KernelSys(),
                 open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, kKeyMode));
     if (!fd.valid()) return absl::ErrnoToStatus(errno, absl::StrCat("can't make ", path));
     written_.push_back(path);
+    if (group != kNoGroup && fchown(fd.get(), static_cast<uid_t>(-1), group) != 0) {
+      return absl::ErrnoToStatus(errno, absl::StrCat("can't give ", path, " to group ", group));
+    }
     if (fchmod(fd.get(), mode) != 0 || !WriteAll(fd.get(), text) || fsync(fd.get()) != 0) {
       return absl::ErrnoToStatus(errno, absl::StrCat("can't write ", path));
     }
@@ -150,10 +158,13 @@ class NewFiles {
   std::vector<std::string> written_;
 };
 
-absl::Status WriteAll(const std::string& folder, const std::vector<Pair>& pairs) {
+absl::Status WriteAll(const std::string& folder, const std::vector<Pair>& pairs,
+                      gid_t server_key_group) {
   NewFiles files;
   for (const Pair& pair : pairs) {
-    auto status = files.Write(KeyPath(folder, pair.name), pair.content.key, kKeyMode);
+    const gid_t group = pair.name == kServer ? server_key_group : kNoGroup;
+    auto status = files.Write(KeyPath(folder, pair.name), pair.content.key,
+                              group == kNoGroup ? kKeyMode : kGroupKeyMode, group);
     if (!status.ok()) return status;
     status =
         files.Write(CertificatePath(folder, pair.name), pair.content.certificate, kCertificateMode);
@@ -275,7 +286,9 @@ absl::StatusOr<std::string> MakeCertificates(const CertificateWish& wish) {
   if (mkdir(wish.folder.c_str(), kFolderMode) != 0 && errno != EEXIST) {
     return absl::ErrnoToStatus(errno, absl::StrCat("can't make the folder ", wish.folder));
   }
-  if (auto status = WriteAll(wish.folder, *pairs); !status.ok()) return status;
+  if (auto status = WriteAll(wish.folder, *pairs, wish.server_key_group.value_or(kNoGroup));
+      !status.ok())
+    return status;
   return Report(AbsolutePath(wish.folder), *pairs, wish, *hosts);
 }
 

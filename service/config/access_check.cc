@@ -187,6 +187,18 @@ absl::Status CheckGroupName(std::string_view name) {
       "is no group's name; use one from `getent group`, e.g. planecast, not its number");
 }
 
+absl::Status CheckUser(std::string_view text) {
+  const size_t colon = text.find(':');
+  const std::string_view first = text.substr(0, colon);
+  const bool number = !first.empty() && std::all_of(first.begin(), first.end(), IsDigit);
+  const bool named = CheckGroupName(first).ok() && colon == std::string_view::npos;
+  const std::string_view group =
+      colon == std::string_view::npos ? std::string_view("0") : text.substr(colon + 1);
+  const bool grouped = !group.empty() && std::all_of(group.begin(), group.end(), IsDigit);
+  if (named || (number && grouped)) return absl::OkStatus();
+  return absl::InvalidArgumentError("is no user; use NAME, or UID or UID:GID, numbers both");
+}
+
 absl::Status CheckCertificateSan(std::string_view name) {
   for (const std::string_view prefix : kSanPrefixes) {
     if (!absl::StartsWith(absl::string_view(name.data(), name.size()),

@@ -19,6 +19,10 @@ void CheckAccess(const Node& node, const config::v1::ServerConfig& config);
 /// INVALID_ARGUMENT, for a person, if no group has such a name. Does not look whether there is one.
 absl::Status CheckGroupName(std::string_view name);
 
+/// INVALID_ARGUMENT, for a person, if this is no user's name, no UID and no UID:GID. Does not look
+/// whether there is one.
+absl::Status CheckUser(std::string_view text);
+
 /// INVALID_ARGUMENT, for a person, for what is not `DNS:`, `URI:`, `email:` or `IP:` and a name.
 absl::Status CheckCertificateSan(std::string_view name);
 

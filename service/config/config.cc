@@ -86,6 +86,8 @@ void CheckDisplays(const Node& node, const ServerConfig& config) {
     } else if (!ids.insert(display.display_id()).second) {
       child.Add("display_id", "is used by an earlier display; each needs its own");
     }
+    // Whoever serves it says what is wrong with it, in the list of displays.
+    if (display.source().has_vmm()) continue;
     if (display.source().has_handed_over()) {
       child.Add("source", "a handed-over device can't be configured; use AttachDisplay");
     } else if (auto status = CheckDisplaySource(display.source()); !status.ok()) {
@@ -129,6 +131,11 @@ void CheckSockets(const Node& node, const ServerConfig& config) {
   } else if (viewers == config.hand_over_socket_path()) {
     node.Add("viewer_socket_path", "must differ from hand_over_socket_path");
   }
+  const std::string& broker = config.broker_socket_path();
+  if (broker != kNoSocket) AddSocketPath(node, "broker_socket_path", broker);
+  if (!config.user().empty()) {
+    if (auto status = CheckUser(config.user()); !status.ok()) node.Add("user", status.message());
+  }
   if (config.socket_group().empty()) return;
   if (auto status = CheckGroupName(config.socket_group()); !status.ok()) {
     node.Add("socket_group", status.message());
@@ -170,6 +177,9 @@ void FillDefaults(ServerConfig& config) {
   if (config.socket_path().empty()) config.set_socket_path(std::string(kDefaultSocketPath));
   if (config.viewer_socket_path().empty()) {
     config.set_viewer_socket_path(DefaultViewerSocketPath(config));
+  }
+  if (config.broker_socket_path().empty()) {
+    config.set_broker_socket_path(std::string(kDefaultBrokerSocketPath));
   }
   for (Listener& listener : *config.mutable_listeners()) {
     if (listener.tls().client_ca_path().empty()) continue;
@@ -243,6 +253,8 @@ void ApplyFlags(const Flags& flags, ServerConfig& config) {
   if (flags.socket_path.has_value()) config.set_socket_path(*flags.socket_path);
   if (flags.viewer_socket.has_value()) config.set_viewer_socket_path(*flags.viewer_socket);
   if (flags.socket_group.has_value()) config.set_socket_group(*flags.socket_group);
+  if (flags.user.has_value()) config.set_user(*flags.user);
+  if (flags.no_seccomp) config.set_disable_system_call_filter(true);
   if (flags.metrics.has_value()) config.set_metrics_address(*flags.metrics);
   if (flags.encoder.has_value()) config.mutable_encoder()->set_id(*flags.encoder);
   if (flags.render_node.has_value()) config.mutable_encoder()->set_render_node(*flags.render_node);

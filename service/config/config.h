@@ -16,7 +16,9 @@ inline constexpr std::string_view kDefaultSocketPath = "/run/planecast/planecast
 /// The viewers' socket in the folder of the operators', by default.
 inline constexpr std::string_view kViewerSocketName = "viewers.sock";
 
-/// What viewer_socket_path says for none, also after ParseConfig.
+inline constexpr std::string_view kDefaultBrokerSocketPath = "/run/planecast-broker/broker.sock";
+
+/// What viewer_socket_path and broker_socket_path say for none, also after ParseConfig.
 inline constexpr std::string_view kNoSocket = "none";
 
 /// Largest config file, in bytes.

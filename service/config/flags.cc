@@ -67,6 +67,7 @@ constexpr std::array kValueFlags = {
     ValueFlag{"--socket", &SetChecked<&Flags::socket_path, &CheckSocketPath>},
     ValueFlag{"--viewer-socket", &SetChecked<&Flags::viewer_socket, &CheckViewerSocketPath>},
     ValueFlag{"--socket-group", &SetChecked<&Flags::socket_group, &CheckGroupName>},
+    ValueFlag{"--user", &SetChecked<&Flags::user, &CheckUser>},
     ValueFlag{"--listen", &AddListen},
     ValueFlag{"--anonymous", &Set<&Flags::anonymous>},
     ValueFlag{"--anonymous-remote", &Set<&Flags::anonymous_remote>},
@@ -92,6 +93,8 @@ bool ApplySwitch(std::string_view name, Flags& flags) {
     flags.insecure = true;
   } else if (name == "--allow-fake") {
     flags.allow_fake = true;
+  } else if (name == "--no-seccomp") {
+    flags.no_seccomp = true;
   } else if (name == "--help" || name == "-h") {
     flags.help = true;
   } else if (name == "--version") {
@@ -152,7 +155,7 @@ std::string FlagsHelp() {
 Usage: planecastd [--config FILE] [--socket PATH] [--socket-group GROUP] [--viewer-socket PATH]
                   [--listen HOST:PORT]... [--anonymous ROLE] [--anonymous-remote ROLE]
                   [--insecure] [--metrics HOST:PORT] [--encoder ID] [--render-node PATH]
-                  [--allow-fake] [--log-level LEVEL]
+                  [--user NAME|UID[:GID]] [--no-seccomp] [--allow-fake] [--log-level LEVEL]
        planecastd --make-certificate DIR --host NAME... [--client NAME]...
 
   --config FILE       Textproto of planecast.config.v1.ServerConfig. Default: no file, all defaults.
@@ -180,6 +183,10 @@ Usage: planecastd [--config FILE] [--socket PATH] [--socket-group GROUP] [--view
   --encoder ID        auto (default: the GPU if it can, else software), vaapi, x264 or openh264.
   --render-node PATH  The GPU to encode on, for displays whose vGPU's host is not known.
   --allow-fake        Displays may be fake devices, which take a core each: for demos and tests.
+  --user NAME|UID[:GID]  Who the daemon becomes when root starts it; numbers need not be in
+                      /etc/passwd. Default planecast. A planecast-broker keeps root's privileges and
+                      opens devices. `root` keeps them here, where the network is read.
+  --no-seccomp        The daemon may make every system call. For debugging.
   --log-level LEVEL   error, warning, info (default) or debug.
   --make-certificate DIR  Make files for TLS in DIR, say how to use them, and exit: server.pem and
                       server.key for the hosts, client-NAME.pem and .key for each client, signed by

@@ -29,6 +29,9 @@ struct Flags {
   std::optional<std::string> anonymous;
   /// A role for all listeners that have none then, checked with the config.
   std::optional<std::string> anonymous_remote;
+  /// NAME, UID or UID:GID; whether there is one is not looked at.
+  std::optional<std::string> user;
+  bool no_seccomp = false;
   bool insecure = false;
   bool allow_fake = false;
   LogLevel log_level = LogLevel::kInfo;

@@ -96,6 +96,12 @@ absl::Status CheckVmm(const v1::VmmDevice& device) {
     return absl::InvalidArgumentError(
         absl::StrCat("vmm.pid ", device.pid(), " is no process; give the VMM's pid"));
   }
+  if (device.start_time_ticks() <= 0) {
+    return absl::InvalidArgumentError(
+        "vmm.start_time_ticks is missing: give when that process started, field 22 of "
+        "/proc/PID/stat, since a pid alone may be another process by now ('planecast attach' reads "
+        "it itself)");
+  }
   if (device.device().find('/') != std::string::npos) {
     return absl::InvalidArgumentError(
         "vmm.device is malformed; give the mdev's UUID or the PCI address, or leave it out");

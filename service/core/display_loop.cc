@@ -273,6 +273,7 @@ void DisplayLoop::UpdateSnapshot() {
     const PlaneSourceInfo& info = source_->info();
     snapshot_.flip_regime = info.flip_regime;
     snapshot_.mode_settable = info.mode_settable;
+    snapshot_.device_description = info.description;
     const std::string encoder = renditions_.best().DegradedReason();
     snapshot_.degraded_reason = info.degraded_reason;
     if (!encoder.empty()) {

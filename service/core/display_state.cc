@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "service/core/reason.h"
 
 namespace planecast {
 namespace {
@@ -63,11 +64,17 @@ StateReport StateOfPlaneProblem(const absl::Status& problem) {
                     MessageOf(problem, "The daemon has no file descriptor left for the plane."),
                     "Raise LimitNOFILE of the daemon's unit, or detach other displays; the daemon "
                     "tries again by itself.");
-    default:
+    default: {
+      std::string remedy = RemedyOf(problem);
+      if (remedy.empty()) {
+        remedy =
+            "Make the device available (see the reason, and the host's kernel log for its driver); "
+            "the daemon tries again by itself.";
+      }
       return Report(DisplayState::kDeviceError,
                     MessageOf(problem, "The device answers queries with errors."),
-                    "Make the device available (see the reason, and the host's kernel log for its "
-                    "driver); the daemon tries again by itself.");
+                    std::move(remedy));
+    }
   }
 }
 

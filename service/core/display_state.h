@@ -85,6 +85,8 @@ struct VmmSpec {
   pid_t pid = 0;
   /// May be empty.
   std::string device;
+  /// When that process started; 0 in a config, which can't know.
+  int64_t start_time_ticks = 0;
   friend bool operator==(const VmmSpec&, const VmmSpec&) = default;
 };
 
@@ -145,6 +147,8 @@ struct DisplaySnapshot {
   int64_t attach_time_ns = 0;
   bool mode_settable = false;
   std::string degraded_reason;
+  /// What was opened, and by what it is known to be the right device; empty until it opened.
+  std::string device_description;
 
   friend bool operator==(const DisplaySnapshot&, const DisplaySnapshot&) = default;
 };

@@ -1,4 +1,4 @@
-// Why something failed, for programs.
+// Why something failed, for programs, and what to do.
 #pragma once
 
 #include <string>
@@ -23,6 +23,21 @@ inline absl::Status WithReason(absl::Status status, std::string_view reason) {
 /// Empty without one.
 inline std::string ReasonOf(const absl::Status& status) {
   const auto payload = status.GetPayload({kReasonPayload.data(), kReasonPayload.size()});
+  return payload.has_value() ? std::string(*payload) : std::string();
+}
+
+/// Says what to do about a status, for a display's state, where its code does not say it.
+inline constexpr std::string_view kRemedyPayload = "planecast/remedy";
+
+inline absl::Status WithRemedy(absl::Status status, std::string_view remedy) {
+  status.SetPayload({kRemedyPayload.data(), kRemedyPayload.size()},
+                    absl::Cord(absl::string_view(remedy.data(), remedy.size())));
+  return status;
+}
+
+/// Empty without one.
+inline std::string RemedyOf(const absl::Status& status) {
+  const auto payload = status.GetPayload({kRemedyPayload.data(), kRemedyPayload.size()});
   return payload.has_value() ? std::string(*payload) : std::string();
 }
 

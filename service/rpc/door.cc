@@ -30,13 +30,17 @@ constexpr size_t kCertificatesMax = 256;
 
 class Stamper final : public grpc::AuthMetadataProcessor {
  public:
-  explicit Stamper(std::shared_ptr<const DoorStamp> stamp) : stamp_(std::move(stamp)) {}
+  Stamper(std::shared_ptr<const DoorStamp> stamp, CallSieve sieve)
+      : stamp_(std::move(stamp)), sieve_(std::move(sieve)) {}
 
   /// It waits for nobody: no thread of gRPC's is needed.
   bool IsBlocking() const override { return false; }
 
   grpc::Status Process(const InputMetadata& /*metadata*/, grpc::AuthContext* context,
                        OutputMetadata* /*consumed*/, OutputMetadata* /*response*/) override {
+    if (sieve_ != nullptr && !sieve_(stamp_->identity())) {
+      return {grpc::StatusCode::RESOURCE_EXHAUSTED, "too many calls come at once; try again soon"};
+    }
     // The context is the connection's. What its first call put there stays, whoever has the door
     // later.
     const std::lock_guard lock(mutex_);
@@ -50,6 +54,7 @@ class Stamper final : public grpc::AuthMetadataProcessor {
 
  private:
   const std::shared_ptr<const DoorStamp> stamp_;
+  const CallSieve sieve_;
   /// gRPC locks nothing where two first calls of a connection come at once.
   std::mutex mutex_;
 };
@@ -155,9 +160,10 @@ DoorIdentity DoorStamp::Unpack(uint64_t word) {
   return identity;
 }
 
-void StampConnections(grpc::ServerCredentials& credentials,
-                      std::shared_ptr<const DoorStamp> stamp) {
-  credentials.SetAuthMetadataProcessor(std::make_shared<Stamper>(std::move(stamp)));
+void StampConnections(grpc::ServerCredentials& credentials, std::shared_ptr<const DoorStamp> stamp,
+                      CallSieve sieve) {
+  credentials.SetAuthMetadataProcessor(
+      std::make_shared<Stamper>(std::move(stamp), std::move(sieve)));
 }
 
 std::optional<DoorIdentity> StampOf(const grpc::AuthContext* context) {
@@ -187,6 +193,14 @@ std::optional<CertificateIdentity> ReadCertificate(const std::string& pem) {
   if (X509_digest(certificate.get(), EVP_sha256(), digest.data(), &size) != 1) return std::nullopt;
   identity.sha256 = absl::BytesToHexString({reinterpret_cast<const char*>(digest.data()), size});
   return identity;
+}
+
+std::string PeerAddressOf(const std::string& peer_uri) {
+  std::string address = AddressOf(peer_uri);
+  const size_t zone = address.find('%');
+  const size_t end = address.find(']');
+  if (zone < end && end != std::string::npos) address.erase(zone, end - zone);
+  return address;
 }
 
 std::string LimitKeyOf(const std::string& peer_uri) {

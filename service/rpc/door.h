@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -44,9 +45,15 @@ class DoorStamp {
   std::atomic<uint64_t> word_;
 };
 
-/// Has every connection that `credentials` let in carry the stamp's identity. Not for gRPC's
-/// insecure credentials, which know no context.
-void StampConnections(grpc::ServerCredentials& credentials, std::shared_ptr<const DoorStamp> stamp);
+/// Whether a call that came in may be anybody's. Called by gRPC's thread for each, before it takes
+/// a place among those that wait: must be quick, and thread-safe.
+using CallSieve = std::function<bool(const DoorIdentity&)>;
+
+/// Has every connection that `credentials` let in carry the stamp's identity, and calls that
+/// `sieve` (null: lets all through) does not let through end at once with RESOURCE_EXHAUSTED. Not
+/// for gRPC's insecure credentials, which know no context.
+void StampConnections(grpc::ServerCredentials& credentials, std::shared_ptr<const DoorStamp> stamp,
+                      CallSieve sieve = nullptr);
 
 /// What a connection was stamped with; nothing for one without a stamp.
 std::optional<DoorIdentity> StampOf(const grpc::AuthContext* context);
@@ -77,6 +84,10 @@ class PeerReader {
 
 /// Reads a certificate; nothing if the text is none.
 std::optional<CertificateIdentity> ReadCertificate(const std::string& pem);
+
+/// `10.0.0.3:5000` of gRPC's `ipv4:10.0.0.3:5000`, `[::1]:5000` of `ipv6:%5B::1%5D:5000`, without
+/// the interface that a link-local address may name: what a connection is known by.
+std::string PeerAddressOf(const std::string& peer_uri);
 
 /// `10.0.0.3` of gRPC's `ipv4:10.0.0.3:5000`, the /64 of an IPv6 address: what tries are limited
 /// by.

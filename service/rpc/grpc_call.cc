@@ -47,12 +47,19 @@ void GrpcCall::OnAccepted(bool ok) {
   accepted_ = true;
   accepted_ns_ = queue_.clock().NowNs();
   queue_.OnAccepted(*this);
+  ConnectionGuard* const guard = queue_.guard();
+  if (guard != nullptr && !guard->OnCall(grpc_context_)) {
+    return End(absl::ResourceExhaustedError("too many calls came by this connection"));
+  }
   auto caller = gate().Admit(grpc_context_, *rule_);
   if (!caller.ok()) return End(caller.status());
   caller_ = *std::move(caller);
   auto hold = gate().TakeShare(caller_, *rule_, shared());
   if (!hold.ok()) return End(hold.status());
   hold_ = *std::move(hold);
+  if (guard != nullptr && rule_->scope != MethodScope::kOpen) {
+    viewer_hold_ = guard->OnAdmitted(grpc_context_, rule_->viewer_stream);
+  }
   admitted_ = rule_->scope != MethodScope::kDisplay;
   HandleAccepted();
 }

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "service/rpc/connection_guard.h"
 #include "service/rpc/grpc_gate.h"
 #include "service/rpc/grpc_waker.h"
 
@@ -123,6 +124,7 @@ class GrpcCall {
   const MethodRule* rule_ = nullptr;
   Caller caller_;
   ShareHold hold_;
+  ConnectionGuard::ViewerHold viewer_hold_;
   /// The gate has said yes to all that the rule needs.
   bool admitted_ = false;
   std::string audit_display_;

@@ -50,6 +50,15 @@ void Fill(const RenderNode& node, v1::RenderNodeInfo& out) {
   }
 }
 
+void Fill(const Confinement& confinement, v1::Confinement& out) {
+  out.set_user(confinement.user);
+  out.set_privileged(confinement.privileged);
+  out.set_opener(confinement.broker ? "broker" : "daemon");
+  out.set_opener_problem(confinement.opener_problem);
+  out.set_system_calls_filtered(confinement.system_calls_filtered);
+  out.set_system_call_filter_problem(confinement.system_call_filter_problem);
+}
+
 }  // namespace
 
 void GrpcHostService::AddTo(grpc::ServerBuilder& builder, GrpcQueue& queue) {
@@ -76,8 +85,11 @@ void GrpcHostService::FillInfo(const Caller& caller, v1::GetHostInfoResponse& re
       }
     }
     if (gate_->audit_log() != nullptr) response.set_audit_problem(gate_->audit_log()->Problem());
+    if (options_.confinement != nullptr) {
+      Fill(options_.confinement(), *response.mutable_confinement());
+    }
   }
-  for (const WayToPlane& way : ProbeWaysToPlane(KernelSys(), options_.ways)) {
+  for (const WayToPlane& way : ProbeWaysToPlane(*options_.opener, options_.ways)) {
     v1::PlaneSourceInfo& source = *response.add_plane_sources();
     source.set_id(way.id);
     source.set_available(way.problem.empty());

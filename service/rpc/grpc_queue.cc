@@ -19,8 +19,8 @@ constexpr size_t kJobsMax = kCallsMax;
 
 }  // namespace
 
-GrpcQueue::GrpcQueue(Clock& clock, GrpcGate& gate)
-    : clock_(clock), gate_(gate), wake_tag_(this), workers_(kWorkers, kJobsMax) {}
+GrpcQueue::GrpcQueue(Clock& clock, GrpcGate& gate, ConnectionGuard* guard)
+    : clock_(clock), gate_(gate), guard_(guard), wake_tag_(this), workers_(kWorkers, kJobsMax) {}
 
 GrpcQueue::~GrpcQueue() {
   Stop();
@@ -85,6 +85,7 @@ void GrpcQueue::Run() {
                               ? std::chrono::system_clock::time_point::max()
                               : now + std::chrono::nanoseconds(kTickIntervalNs);
     const auto next = queue_->AsyncNext(&tag, &ok, deadline);
+    if (guard_ != nullptr) guard_->NextTurn();
     if (next == grpc::CompletionQueue::SHUTDOWN) break;
     if (next == grpc::CompletionQueue::GOT_EVENT) static_cast<CqTag*>(tag)->OnEvent(ok);
     const int64_t now_ns = clock_.NowNs();

@@ -34,8 +34,9 @@ class GrpcQueue {
   /// Makes a call of one kind, which is to wait for a client with the id.
   using MakeCall = std::function<std::unique_ptr<GrpcCall>(GrpcQueue& queue, uint64_t id)>;
 
-  /// Both must outlive the queue; `gate` judges every call.
-  GrpcQueue(Clock& clock, GrpcGate& gate);
+  /// All must outlive the queue; `gate` judges every call, and `guard` counts them. Null: nobody
+  /// does.
+  GrpcQueue(Clock& clock, GrpcGate& gate, ConnectionGuard* guard = nullptr);
   ~GrpcQueue();
   GrpcQueue(const GrpcQueue&) = delete;
   GrpcQueue& operator=(const GrpcQueue&) = delete;
@@ -61,6 +62,8 @@ class GrpcQueue {
   grpc::ServerCompletionQueue* queue() { return queue_.get(); }
   Clock& clock() { return clock_; }
   GrpcGate& gate() { return gate_; }
+  /// May be null.
+  ConnectionGuard* guard() { return guard_; }
   /// For what takes too long for this thread, and never waits for a device or a client.
   WorkerPool& workers() { return workers_; }
   /// The queue was shut down: no operation may be started any more.
@@ -95,6 +98,7 @@ class GrpcQueue {
 
   Clock& clock_;
   GrpcGate& gate_;
+  ConnectionGuard* const guard_;
   WakeTag wake_tag_;
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   std::shared_ptr<GrpcWaker> waker_;

@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <fstream>
@@ -14,6 +15,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "service/config/config.h"
+#include "service/process/user.h"
+#include "service/rpc/connection_guard.h"
 #include "service/sockets/host_port.h"
 
 namespace planecast {
@@ -24,7 +27,12 @@ constexpr std::streamsize kPemMaxBytes = 1 << 20;
 absl::StatusOr<std::string> ReadPem(const char* what, const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("can't open the ", what, " ", path));
+    const int error = errno;
+    const std::string user =
+        error == EACCES ? absl::StrCat(" as ", DescribeUser(geteuid()),
+                                       ", who must be able to read it (chgrp it, mode 0640)")
+                        : "";
+    return absl::ErrnoToStatus(error, absl::StrCat("can't open the ", what, " ", path, user));
   }
   std::string text(kPemMaxBytes, '\0');
   file.read(text.data(), kPemMaxBytes);
@@ -71,6 +79,28 @@ absl::Status CheckKeyPair(const std::string& certificate, const std::string& key
   return status;
 }
 
+absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeCredentials(
+    const config::v1::Listener& listener, int index, ConnectionGuard& guard) {
+  auto address = ParseHostPort(listener.address());
+  if (!address.ok()) return address.status();
+  auto credentials = grpc::InsecureServerCredentials();
+  if (listener.has_tls()) {
+    auto tls = MakeTlsCredentials(listener.tls());
+    if (!tls.ok()) return tls.status();
+    credentials = *std::move(tls);
+  } else if (TellsItsCalls(listener)) {
+    // Plain text, for loopback alone, with a context that can be stamped.
+    credentials = grpc::experimental::LocalServerCredentials(LOCAL_TCP);
+  }
+  if (TellsItsCalls(listener)) {
+    const Door door = IsLoopbackHost(address->host) ? Door::kLoopback : Door::kRemote;
+    StampConnections(*credentials,
+                     std::make_shared<DoorStamp>(DoorIdentity{door, std::nullopt, index}),
+                     [&guard](const DoorIdentity& identity) { return guard.AdmitCall(identity); });
+  }
+  return credentials;
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeTlsCredentials(
@@ -107,26 +137,23 @@ PeerReader MakePeerReader(const config::v1::ServerConfig& config) {
   return {std::move(listeners), plain_remote_role.value_or("")};
 }
 
-absl::Status ListenAddresses::AddTo(grpc::ServerBuilder& builder,
-                                    const config::v1::ServerConfig& config,
-                                    const std::vector<uint32_t>& bound_uids) {
-  auto status = AddUnix(builder, {Fd(), Door::kOperatorSocket, config.socket_path(), std::nullopt},
-                        UnixSocketAccess::Group(config.socket_group()));
+absl::Status ListenAddresses::Bind(const config::v1::ServerConfig& config,
+                                   const std::vector<uint32_t>& bound_uids) {
+  auto status = BindUnix({Fd(), Door::kOperatorSocket, config.socket_path(), std::nullopt},
+                         UnixSocketAccess::Group(config.socket_group()));
   if (!status.ok()) return status;
   if (config.viewer_socket_path() != kNoSocket) {
-    status = AddUnix(builder, {Fd(), Door::kViewerSocket, config.viewer_socket_path(), bound_uids},
-                     UnixSocketAccess::Everybody());
+    status = BindUnix({Fd(), Door::kViewerSocket, config.viewer_socket_path(), bound_uids},
+                      UnixSocketAccess::Everybody());
     if (!status.ok()) return status;
   }
-  for (int i = 0; i < config.listeners_size(); ++i) {
-    status = AddTcp(builder, config.listeners(i), i);
-    if (!status.ok()) return status;
+  for (const config::v1::Listener& listener : config.listeners()) {
+    if (status = BindTcp(listener); !status.ok()) return status;
   }
   return absl::OkStatus();
 }
 
-absl::Status ListenAddresses::AddUnix(grpc::ServerBuilder& builder, UnixListener listener,
-                                      const UnixSocketAccess& access) {
+absl::Status ListenAddresses::BindUnix(UnixListener listener, const UnixSocketAccess& access) {
   auto socket = ListenOnUnix(listener.path, access);
   if (!socket.ok()) {
     return absl::Status(socket.status().code(), absl::StrCat("can't listen on unix:", listener.path,
@@ -134,30 +161,15 @@ absl::Status ListenAddresses::AddUnix(grpc::ServerBuilder& builder, UnixListener
   }
   listener.socket = *std::move(socket);
   bound_.push_back({absl::StrCat("unix:", listener.path), 0, false});
-  unix_.Add(builder, std::move(listener));
+  bound_unix_.push_back(std::move(listener));
   return absl::OkStatus();
 }
 
-absl::Status ListenAddresses::AddTcp(grpc::ServerBuilder& builder,
-                                     const config::v1::Listener& listener, int index) {
+absl::Status ListenAddresses::BindTcp(const config::v1::Listener& listener) {
   // Checked again here: the last place before a port is open.
   if (auto status = CheckPlainText(listener); !status.ok()) return status;
   auto address = ParseHostPort(listener.address());
   if (!address.ok()) return address.status();
-  auto credentials = grpc::InsecureServerCredentials();
-  if (listener.has_tls()) {
-    auto tls = MakeTlsCredentials(listener.tls());
-    if (!tls.ok()) return tls.status();
-    credentials = *std::move(tls);
-  } else if (TellsItsCalls(listener)) {
-    // Plain text, for loopback alone, with a context that can be stamped.
-    credentials = grpc::experimental::LocalServerCredentials(LOCAL_TCP);
-  }
-  if (TellsItsCalls(listener)) {
-    const Door door = IsLoopbackHost(address->host) ? Door::kLoopback : Door::kRemote;
-    StampConnections(*credentials,
-                     std::make_shared<DoorStamp>(DoorIdentity{door, std::nullopt, index}));
-  }
   auto tcp = ListenOnTcp(listener.address());
   if (!tcp.ok()) {
     return absl::UnavailableError(
@@ -166,8 +178,28 @@ absl::Status ListenAddresses::AddTcp(grpc::ServerBuilder& builder,
   const std::string host =
       address->is_ipv6_literal ? absl::StrCat("[", address->host, "]") : address->host;
   bound_.push_back({absl::StrCat(host, ":", tcp->port), tcp->port, listener.has_tls()});
-  tcp_.Add(builder, *std::move(tcp), std::move(credentials));
+  bound_tcp_.push_back({*std::move(tcp), nullptr});
   return absl::OkStatus();
+}
+
+absl::Status ListenAddresses::ReadCertificates(const config::v1::ServerConfig& config) {
+  for (int i = 0; i < config.listeners_size(); ++i) {
+    auto credentials = MakeCredentials(config.listeners(i), i, guard_);
+    if (!credentials.ok()) return credentials.status();
+    BoundTcp& bound = bound_tcp_.at(static_cast<size_t>(i));
+    bound.credentials = *std::move(credentials);
+    if (TellsItsCalls(config.listeners(i))) bound.index = i;
+  }
+  return absl::OkStatus();
+}
+
+void ListenAddresses::AddTo(grpc::ServerBuilder& builder) {
+  for (UnixListener& listener : bound_unix_) unix_.Add(builder, std::move(listener));
+  for (BoundTcp& tcp : bound_tcp_) {
+    tcp_.Add(builder, std::move(tcp.listener), std::move(tcp.credentials), tcp.index);
+  }
+  bound_unix_.clear();
+  bound_tcp_.clear();
 }
 
 absl::Status ListenAddresses::Start() {

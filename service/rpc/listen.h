@@ -26,24 +26,34 @@ struct BoundAddress {
   bool tls = false;
 };
 
-/// Reads the certificate files. An error names the file and what is wrong with it.
+/// Reads the certificate files. An error names the file and what is wrong with it, and the user who
+/// may not read it.
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeTlsCredentials(
     const config::v1::TlsConfig& tls);
 
 /// What PeerReader needs of the config's listeners.
 PeerReader MakePeerReader(const config::v1::ServerConfig& config);
 
-/// The addresses of one server. Thread-compatible; must outlive the server.
+/// The addresses of one server, in three steps: bound while the process may bind anything, their
+/// certificates read as the user that will have to read them again, and handed to gRPC.
+/// Thread-compatible; must outlive the server.
 class ListenAddresses {
  public:
-  /// `log` must outlive this.
-  explicit ListenAddresses(const Logger& log) : unix_(log) {}
+  /// `log` and `guard`, which each connection goes through, must outlive this.
+  ListenAddresses(const Logger& log, ConnectionGuard& guard)
+      : guard_(guard), unix_(log, &guard), tcp_(&guard) {}
 
-  /// Adds the config's unix sockets, whose paths the caller has claimed, and TCP listeners to
-  /// `builder`. `bound_uids` are those whose calls the viewers' socket tells apart. Refuses plain
+  /// Binds the config's unix sockets, whose paths the caller has claimed, and TCP listeners; starts
+  /// no thread. `bound_uids` are those whose calls the viewers' socket tells apart. Refuses plain
   /// text off loopback that the config does not allow, and addresses that can't be bound.
-  absl::Status AddTo(grpc::ServerBuilder& builder, const config::v1::ServerConfig& config,
-                     const std::vector<uint32_t>& bound_uids);
+  absl::Status Bind(const config::v1::ServerConfig& config,
+                    const std::vector<uint32_t>& bound_uids);
+
+  /// After Bind, with the same config: reads certificates and keys. Errors as MakeTlsCredentials.
+  absl::Status ReadCertificates(const config::v1::ServerConfig& config);
+
+  /// After ReadCertificates, once.
+  void AddTo(grpc::ServerBuilder& builder);
 
   /// After BuildAndStart succeeded: takes connections from now on.
   absl::Status Start();
@@ -52,12 +62,22 @@ class ListenAddresses {
   const std::vector<BoundAddress>& bound() const { return bound_; }
 
  private:
-  absl::Status AddUnix(grpc::ServerBuilder& builder, UnixListener listener,
-                       const UnixSocketAccess& access);
-  absl::Status AddTcp(grpc::ServerBuilder& builder, const config::v1::Listener& listener,
-                      int index);
+  struct BoundTcp {
+    TcpListener listener;
+    std::shared_ptr<grpc::ServerCredentials> credentials;
+    /// Among the config's listeners; -1 if its calls can't be told from others'.
+    int index = -1;
+  };
 
+  absl::Status BindUnix(UnixListener listener, const UnixSocketAccess& access);
+  absl::Status BindTcp(const config::v1::Listener& listener);
+
+  ConnectionGuard& guard_;
   std::vector<BoundAddress> bound_;
+  /// Until AddTo.
+  std::vector<UnixListener> bound_unix_;
+  /// As the config's listeners. Until AddTo.
+  std::vector<BoundTcp> bound_tcp_;
   UnixAcceptor unix_;
   TcpAcceptor tcp_;
 };

@@ -260,7 +260,8 @@ absl::StatusOr<DisplaySpec> ToSpec(const v1::DisplaySource& source) {
       spec.device = CdevSpec{source.vfio_cdev().path()};
       break;
     case v1::DisplaySource::kVmm:
-      spec.device = VmmSpec{source.vmm().pid(), source.vmm().device()};
+      spec.device =
+          VmmSpec{source.vmm().pid(), source.vmm().device(), source.vmm().start_time_ticks()};
       break;
     case v1::DisplaySource::kHandedOver:
       spec.device = HandedOverSpec{source.handed_over().token()};
@@ -293,6 +294,7 @@ v1::DisplaySource ToProto(const DisplaySpec& spec) {
                  [&](const VmmSpec& vmm) {
                    source.mutable_vmm()->set_pid(vmm.pid);
                    source.mutable_vmm()->set_device(vmm.device);
+                   source.mutable_vmm()->set_start_time_ticks(vmm.start_time_ticks);
                  },
                  // The token was used up and is nobody's business any more.
                  [&](const HandedOverSpec&) { source.mutable_handed_over(); },
@@ -342,7 +344,10 @@ v1::CursorPath ToProto(CursorPath path) {
 v1::Display ToProto(const DisplaySnapshot& snapshot, const WallClock& wall, bool with_source) {
   v1::Display display;
   display.set_name(DisplayNameFromId(snapshot.id));
-  if (with_source) *display.mutable_source() = ToProto(snapshot.spec);
+  if (with_source) {
+    *display.mutable_source() = ToProto(snapshot.spec);
+    display.set_device_description(snapshot.device_description);
+  }
   display.set_state(ToProto(snapshot.state.state));
   display.set_state_reason(snapshot.state.reason);
   display.set_state_remedy(snapshot.state.remedy);

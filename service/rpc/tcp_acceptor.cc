@@ -13,12 +13,17 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "service/rpc/connection_guard.h"
 #include "service/sockets/host_port.h"
 
 namespace planecast {
 namespace {
 
 constexpr int kBacklog = 256;
+/// Bytes that may come before they are read: what clients send is small, and of what is cut off for
+/// sending too much so much is wasted work at most. Enough for kViewerBytesPerSecond over the
+/// slowest link.
+constexpr int kReceiveBufferBytes = 64 << 10;
 /// Until the next try when the process has no fds left.
 constexpr int kAcceptRetryMs = 100;
 /// What was sent and is not acknowledged by the peer's kernel for so long ends the connection. gRPC
@@ -56,6 +61,8 @@ Fd BindAndListen(const addrinfo& entry) {
   Fd fd(KernelSys(), socket(entry.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.valid()) return fd;
   SetOption(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+  // Those that it accepts have it from their first segment on.
+  SetOption(fd.get(), SOL_SOCKET, SO_RCVBUF, kReceiveBufferBytes);
   // [::] means every address, also those of IPv4.
   if (entry.ai_family == AF_INET6) SetOption(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0);
   const bool listens =
@@ -109,12 +116,12 @@ absl::StatusOr<TcpListener> ListenOnTcp(const std::string& address) {
 }
 
 void TcpAcceptor::Add(grpc::ServerBuilder& builder, TcpListener listener,
-                      std::shared_ptr<grpc::ServerCredentials> credentials) {
+                      std::shared_ptr<grpc::ServerCredentials> credentials, int index) {
   using Builder = grpc::ServerBuilder::experimental_type;
   std::shared_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor =
       builder.experimental().AddExternalConnectionAcceptor(Builder::ExternalConnectionType::FROM_FD,
                                                            std::move(credentials));
-  for (Fd& socket : listener.sockets) doors_.push_back({std::move(socket), acceptor});
+  for (Fd& socket : listener.sockets) doors_.push_back({std::move(socket), acceptor, index});
 }
 
 absl::Status TcpAcceptor::Start() {
@@ -142,27 +149,32 @@ void TcpAcceptor::Run() {
     if (fds[0].revents != 0) return;
     bool accepts = true;
     for (size_t i = 0; i < doors_.size(); ++i) {
-      if (fds[i + 1].revents != 0) accepts = AcceptAll(doors_[i]) && accepts;
+      if (fds[i + 1].revents != 0) accepts = AcceptSome(doors_[i]) && accepts;
     }
     // Only the stop signal is waited for meanwhile.
     if (!accepts) poll(fds.data(), 1, kAcceptRetryMs);
   }
 }
 
-bool TcpAcceptor::AcceptAll(const Door& door) {
-  while (true) {
-    const int fd = accept4(door.socket.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0) {
+bool TcpAcceptor::AcceptSome(const Door& door) const {
+  for (int i = 0; i < kTcpAcceptsPerTurn; ++i) {
+    sockaddr_storage peer{};
+    socklen_t size = sizeof(peer);
+    Fd socket(KernelSys(), accept4(door.socket.get(), reinterpret_cast<sockaddr*>(&peer), &size,
+                                   SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (!socket.valid()) {
       if (errno == EINTR || errno == ECONNABORTED) continue;
       return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
     }
-    SetUpConnection(fd);
+    if (guard_ != nullptr && !guard_->TakeTcp(socket.get(), peer, door.index)) continue;
+    SetUpConnection(socket.get());
     grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
     connection.listener_fd = door.socket.get();
-    connection.fd = fd;
+    connection.fd = socket.Release();
     // Takes the fd.
     door.acceptor->HandleNewConnection(&connection);
   }
+  return true;
 }
 
 }  // namespace planecast

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "service/rpc/connection_guard.h"
 #include "service/sockets/unix_socket.h"
 
 namespace planecast {
@@ -29,36 +30,32 @@ ino_t InodeOf(int fd) {
 }
 
 std::shared_ptr<grpc::experimental::ExternalConnectionAcceptor> AddDoor(
-    grpc::ServerBuilder& builder, std::shared_ptr<const DoorStamp> stamp) {
+    grpc::ServerBuilder& builder, std::shared_ptr<const DoorStamp> stamp, const CallSieve& sieve) {
   using Builder = grpc::ServerBuilder::experimental_type;
   // Plain text, like gRPC's insecure credentials, but with a context that can be stamped.
   auto credentials = grpc::experimental::LocalServerCredentials(UDS);
-  StampConnections(*credentials, std::move(stamp));
+  StampConnections(*credentials, std::move(stamp), sieve);
   return builder.experimental().AddExternalConnectionAcceptor(
       Builder::ExternalConnectionType::FROM_FD, std::move(credentials));
-}
-
-void HandOver(grpc::experimental::ExternalConnectionAcceptor& acceptor, const Fd& listener,
-              Fd socket) {
-  grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
-  connection.listener_fd = listener.get();
-  connection.fd = socket.Release();
-  // Takes the fd.
-  acceptor.HandleNewConnection(&connection);
 }
 
 }  // namespace
 
 void UnixAcceptor::Add(grpc::ServerBuilder& builder, UnixListener listener) {
   Listener added{std::move(listener), {}, nullptr, {}};
+  CallSieve sieve;
+  if (guard_ != nullptr) {
+    sieve = [guard = guard_](const DoorIdentity& identity) { return guard->AdmitCall(identity); };
+  }
   for (size_t i = 0; i < kUnixUidsMax; ++i) {
     auto stamp = std::make_shared<DoorStamp>(DoorIdentity{added.facts.door, std::nullopt, -1});
-    Acceptor acceptor = AddDoor(builder, stamp);
+    Acceptor acceptor = AddDoor(builder, stamp, sieve);
     added.slots.push_back({std::move(acceptor), std::move(stamp), std::nullopt, {}});
   }
   if (added.facts.known_uids.has_value()) {
     added.others = AddDoor(
-        builder, std::make_shared<DoorStamp>(DoorIdentity{added.facts.door, std::nullopt, -1}));
+        builder, std::make_shared<DoorStamp>(DoorIdentity{added.facts.door, std::nullopt, -1}),
+        sieve);
   }
   listeners_.push_back(std::move(added));
 }
@@ -118,13 +115,25 @@ void UnixAcceptor::Pass(Listener& listener, Fd socket) {
   const Connection connection{socket.get(), InodeOf(socket.get())};
   if (stranger && !CountStranger(listener, peer->uid, connection)) return;
   Slot* slot = SlotFor(listener, peer->uid, stranger ? kUnixUidsKept : 0);
-  if (slot != nullptr) {
-    slot->connections.push_back(connection);
-    return HandOver(*slot->acceptor, listener.facts.socket, std::move(socket));
+  if (slot == nullptr && !stranger) {
+    log_.Warning("", absl::StrCat("uid ", peer->uid, " was turned away from ", listener.facts.path,
+                                  ": ", kUnixUidsMax, " other users are connected"));
+    return;
   }
-  if (stranger) return HandOver(*listener.others, listener.facts.socket, std::move(socket));
-  log_.Warning("", absl::StrCat("uid ", peer->uid, " was turned away from ", listener.facts.path,
-                                ": ", kUnixUidsMax, " other users are connected"));
+  DoorIdentity identity{listener.facts.door, std::nullopt, -1};
+  if (slot != nullptr) identity.uid = peer->uid;
+  if (guard_ != nullptr && !guard_->TakeUnix(socket.get(), peer->uid, identity)) return;
+  if (slot != nullptr) slot->connections.push_back(connection);
+  HandOver(slot != nullptr ? *slot->acceptor : *listener.others, listener, std::move(socket));
+}
+
+void UnixAcceptor::HandOver(grpc::experimental::ExternalConnectionAcceptor& acceptor,
+                            const Listener& listener, Fd socket) {
+  grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+  connection.listener_fd = listener.facts.socket.get();
+  connection.fd = socket.Release();
+  // Takes the fd.
+  acceptor.HandleNewConnection(&connection);
 }
 
 bool UnixAcceptor::CountStranger(Listener& listener, uint32_t uid, const Connection& connection) {

@@ -19,6 +19,8 @@
 
 namespace planecast {
 
+class ConnectionGuard;
+
 /// Uids that may be connected to a unix socket at a time; others' connections are closed.
 inline constexpr size_t kUnixUidsMax = 16;
 /// Of these, on a socket for everybody, so many are kept for those who are known. Strangers beyond
@@ -49,8 +51,9 @@ struct UnixListener {
 /// Thread-compatible. Add before BuildAndStart, Start after it, Stop before the server's Shutdown.
 class UnixAcceptor {
  public:
-  /// `log` must outlive the acceptor.
-  explicit UnixAcceptor(const Logger& log) : log_(log) {}
+  /// `log` must outlive the acceptor, and so must `guard`, which each connection and call goes
+  /// through. Null: none does.
+  UnixAcceptor(const Logger& log, ConnectionGuard* guard) : log_(log), guard_(guard) {}
   ~UnixAcceptor() { Stop(); }
   UnixAcceptor(const UnixAcceptor&) = delete;
   UnixAcceptor& operator=(const UnixAcceptor&) = delete;
@@ -87,6 +90,8 @@ class UnixAcceptor {
   /// False if the process has no fds left.
   bool AcceptSome(Listener& listener);
   void Pass(Listener& listener, Fd socket);
+  static void HandOver(grpc::experimental::ExternalConnectionAcceptor& acceptor,
+                       const Listener& listener, Fd socket);
   static void DropClosed(std::vector<Connection>& connections);
   /// A stranger's connection; false if there are too many.
   static bool CountStranger(Listener& listener, uint32_t uid, const Connection& connection);
@@ -94,6 +99,7 @@ class UnixAcceptor {
   static Slot* SlotFor(Listener& listener, uint32_t uid, size_t kept);
 
   const Logger& log_;
+  ConnectionGuard* const guard_;
   std::vector<Listener> listeners_;
   Fd stop_;
   std::thread thread_;

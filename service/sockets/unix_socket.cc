@@ -45,8 +45,8 @@ absl::Status CreateParent(const std::string& path) {
       errno, absl::StrCat("can't create the directory ", parent, " for the socket ", path));
 }
 
-absl::StatusOr<Fd> MakeSocket() {
-  Fd fd(KernelSys(), socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+absl::StatusOr<Fd> MakeSocket(int type = SOCK_STREAM) {
+  Fd fd(KernelSys(), socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.valid()) return absl::ErrnoToStatus(errno, "can't make a socket");
   return fd;
 }
@@ -171,14 +171,14 @@ absl::StatusOr<Fd> ClaimSocketPath(const std::string& path) {
   return lock;
 }
 
-absl::StatusOr<Fd> ListenOnUnix(const std::string& path, const UnixSocketAccess& access) {
+absl::StatusOr<Fd> ListenOnUnix(const std::string& path, const UnixSocketAccess& access, int type) {
   std::optional<gid_t> group;
   if (access.who == UnixSocketAccess::Who::kGroup) {
     auto found = FindGroup(access.group);
     if (!found.ok()) return found.status();
     group = *found;
   }
-  auto socket = MakeSocket();
+  auto socket = MakeSocket(type);
   if (!socket.ok()) return socket.status();
   if (auto status = Bind(*socket, path); !status.ok()) return status;
   absl::Status status = Open(path, access, group);

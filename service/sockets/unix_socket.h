@@ -49,8 +49,8 @@ struct UnixSocketAccess {
   static UnixSocketAccess Everybody() { return {Who::kEverybody, ""}; }
 };
 
-/// A stream socket that listens at `path`, which the caller has claimed; non-blocking, closed on
-/// exec. At no moment may anybody connect whom `access` does not name.
+/// A socket of this type that listens at `path`, which the caller has claimed; non-blocking, closed
+/// on exec. At no moment may anybody connect whom `access` does not name.
 ///
 /// The folder must be one that only its owner, this process's user or root, may write: whoever else
 /// may could put something else in the file's place. The file stays when the Fd is closed: who has
@@ -58,7 +58,8 @@ struct UnixSocketAccess {
 ///
 /// NOT_FOUND if there is no such group, PERMISSION_DENIED if this process may not give the file to
 /// it, each with what to do; otherwise the error of the system call. Then no file is left.
-absl::StatusOr<Fd> ListenOnUnix(const std::string& path, const UnixSocketAccess& access);
+absl::StatusOr<Fd> ListenOnUnix(const std::string& path, const UnixSocketAccess& access,
+                                int type = SOCK_STREAM);
 
 /// Who connected this unix socket: pid, uid and gid as they were then, in this process's
 /// namespaces. The system call's error for another kind of socket.

@@ -117,13 +117,10 @@ absl::StatusOr<HandedOver> ReceiveDevice(int peer) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<HandOverServer>> HandOverServer::Start(const std::string& path,
-                                                                      const Logger& log,
-                                                                      Clock& clock) {
+absl::StatusOr<Fd> HandOverServer::Bind(const std::string& path) {
   if (auto status = PrepareSocketPath(path); !status.ok()) return status;
   Fd listener(KernelSys(), socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
-  Fd stop(KernelSys(), eventfd(0, EFD_CLOEXEC));
-  if (!listener.valid() || !stop.valid()) return absl::ErrnoToStatus(errno, "can't make a socket");
+  if (!listener.valid()) return absl::ErrnoToStatus(errno, "can't make a socket");
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.size() >= sizeof(address.sun_path)) {
@@ -138,7 +135,24 @@ absl::StatusOr<std::unique_ptr<HandOverServer>> HandOverServer::Start(const std:
   if (result != 0 || listen(listener.get(), kBacklog) != 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat("can't listen on ", path));
   }
+  return listener;
+}
+
+absl::StatusOr<std::unique_ptr<HandOverServer>> HandOverServer::Start(const std::string& path,
+                                                                      Fd listener,
+                                                                      const Logger& log,
+                                                                      Clock& clock) {
+  Fd stop(KernelSys(), eventfd(0, EFD_CLOEXEC));
+  if (!stop.valid()) return absl::ErrnoToStatus(errno, "can't make an eventfd");
   return std::make_unique<HandOverServer>(path, std::move(listener), std::move(stop), log, clock);
+}
+
+absl::StatusOr<std::unique_ptr<HandOverServer>> HandOverServer::Start(const std::string& path,
+                                                                      const Logger& log,
+                                                                      Clock& clock) {
+  auto listener = Bind(path);
+  if (!listener.ok()) return listener.status();
+  return Start(path, *std::move(listener), log, clock);
 }
 
 HandOverServer::HandOverServer(std::string path, Fd listener, Fd stop, const Logger& log,

@@ -49,7 +49,13 @@ struct HandedOver {
 /// Thread-safe. One thread serves one peer at a time, with a time limit.
 class HandOverServer {
  public:
-  /// Binds `path`; errors as PrepareSocketPath. `log` and `clock` must outlive the server.
+  /// A listening socket at `path`; nobody is served yet, and no thread started. Errors as
+  /// PrepareSocketPath.
+  static absl::StatusOr<Fd> Bind(const std::string& path);
+  /// Serves what Bind gave for `path`. `log` and `clock` must outlive the server.
+  static absl::StatusOr<std::unique_ptr<HandOverServer>> Start(const std::string& path, Fd listener,
+                                                               const Logger& log, Clock& clock);
+  /// Both.
   static absl::StatusOr<std::unique_ptr<HandOverServer>> Start(const std::string& path,
                                                                const Logger& log, Clock& clock);
   ~HandOverServer();

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "vfio/sys.h"
+#include "vfio/device_opener.h"
 
 namespace planecast {
 
@@ -30,7 +30,7 @@ inline constexpr std::string_view kNoFakeDevices =
     "--allow-fake, "
     "or write allow_fake_devices: true into its config";
 
-/// Looks at device nodes and abilities without opening a device. Never blocks.
-std::vector<WayToPlane> ProbeWaysToPlane(Sys& sys, const WaysAllowed& allowed);
+/// Asks `opener` what it could open. Blocks for as long as the opener takes to answer.
+std::vector<WayToPlane> ProbeWaysToPlane(DeviceOpener& opener, const WaysAllowed& allowed);
 
 }  // namespace planecast

@@ -60,21 +60,22 @@ SourceOr OpenFake(const FakeSpec& spec, const DisplaySpec& display, Clock& clock
 }
 
 /// Opens the device of every kind of spec but a fake one.
-class DeviceOpener {
+class OpenSpec {
  public:
-  DeviceOpener(Sys& sys, HandOverServer* hand_over) : sys_(sys), hand_over_(hand_over) {}
+  OpenSpec(DeviceOpener& opener, HandOverServer* hand_over)
+      : opener_(opener), hand_over_(hand_over) {}
 
   absl::StatusOr<OpenedDevice> operator()(const FakeSpec& /*spec*/) const {
     return absl::InternalError("a fake device is not opened");
   }
   absl::StatusOr<OpenedDevice> operator()(const GroupSpec& spec) const {
-    return OpenGroupDevice(sys_, spec.group, spec.device);
+    return opener_.OpenGroup(spec.group, spec.device);
   }
   absl::StatusOr<OpenedDevice> operator()(const CdevSpec& spec) const {
-    return OpenCdevDevice(sys_, spec.path);
+    return opener_.OpenCdev(spec.path);
   }
   absl::StatusOr<OpenedDevice> operator()(const VmmSpec& spec) const {
-    return BorrowVmmDevice(sys_, spec.pid, spec.device);
+    return opener_.Borrow({spec.pid, spec.start_time_ticks}, spec.device);
   }
   absl::StatusOr<OpenedDevice> operator()(const HandedOverSpec& spec) const {
     if (hand_over_ == nullptr) {
@@ -87,22 +88,22 @@ class DeviceOpener {
   }
 
  private:
-  Sys& sys_;
+  DeviceOpener& opener_;
   HandOverServer* hand_over_;
 };
 
 }  // namespace
 
-std::function<SourceOr(const DisplaySpec&)> MakeSourceFactory(Sys& sys, Clock& clock,
+std::function<SourceOr(const DisplaySpec&)> MakeSourceFactory(DeviceOpener& opener, Clock& clock,
                                                               HandOverServer* hand_over,
                                                               FdBudget* budget) {
-  return [&sys, &clock, hand_over, budget](const DisplaySpec& spec) -> SourceOr {
+  return [&opener, &clock, hand_over, budget](const DisplaySpec& spec) -> SourceOr {
     if (const auto* fake = std::get_if<FakeSpec>(&spec.device)) {
       return OpenFake(*fake, spec, clock, budget);
     }
     auto fds = ClaimFds(budget, FdNeeds(), spec.dialect);
     if (!fds.ok()) return fds.status();
-    auto device = std::visit(DeviceOpener(sys, hand_over), spec.device);
+    auto device = std::visit(OpenSpec(opener, hand_over), spec.device);
     if (!device.ok()) return device.status();
     device->fds = *std::move(fds);
     return MakeVfioSource(*std::move(device), {spec.dialect, spec.flip_events}, clock);

@@ -226,6 +226,24 @@ MetricFamily Stages(const Readings& readings) {
   return family;
 }
 
+MetricFamily Connections(const ConnectionReading& reading) {
+  MetricFamily family = Family("planecast_connections", "Connections now.", MetricType::Gauge);
+  AddSample(family, {{"kind", "tcp"}}).gauge.value = static_cast<double>(reading.tcp_open);
+  AddSample(family, {{"kind", "unix"}}).gauge.value = static_cast<double>(reading.unix_open);
+  return family;
+}
+
+MetricFamily ConnectionRefusals(const ConnectionReading& reading) {
+  MetricFamily family =
+      Family("planecast_connections_refused_total",
+             "Connections that were not taken or were cut off, by reason.", MetricType::Counter);
+  for (size_t i = 0; i < kConnectionRefusalsSize; ++i) {
+    const auto reason = ConnectionRefusalName(static_cast<ConnectionRefusal>(i));
+    AddSample(family, {{"reason", reason}}).counter.value = static_cast<double>(reading.refused[i]);
+  }
+  return family;
+}
+
 }  // namespace
 
 std::vector<MetricFamily> CollectMetrics(const Registry& registry, const DaemonReading& daemon) {
@@ -247,6 +265,8 @@ std::vector<MetricFamily> CollectMetrics(const Registry& registry, const DaemonR
   families.push_back(Total("planecast_audit_suppressed_total",
                            "Entries without an audit line of their own, as there were too many.",
                            daemon.audit.suppressed));
+  families.push_back(Connections(daemon.connections));
+  families.push_back(ConnectionRefusals(daemon.connections));
   families.push_back(Drops(readings));
   families.push_back(Stages(readings));
   return families;

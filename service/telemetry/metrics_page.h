@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "service/core/registry.h"
+#include "service/sockets/connection_shares.h"
 
 namespace planecast {
 
@@ -31,6 +32,7 @@ struct FdReading {
 struct DaemonReading {
   AuditReading audit;
   FdReading fds;
+  ConnectionReading connections;
 };
 
 /// The metrics of all displays and of the daemon, in base units: docs/metrics.md lists them.

@@ -16,7 +16,6 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "service/telemetry/metrics_page.h"
-#include "vfio/fd.h"
 
 namespace planecast {
 namespace {
@@ -70,7 +69,8 @@ absl::StatusOr<std::unique_ptr<MetricsServer>> MetricsServer::Start(
 
 MetricsServer::MetricsServer(const HostPort& address, std::shared_ptr<prometheus::Collectable> page,
                              std::unique_ptr<prometheus::Exposer> exposer)
-    : host_port_(address),
+    : waker_(KernelSys(), socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)),
+      host_port_(address),
       address_(Join(address)),
       page_(std::move(page)),
       exposer_(std::move(exposer)) {}
@@ -87,9 +87,13 @@ void MetricsServer::WakeListener() const {
   peer.sin_family = AF_INET;
   peer.sin_port = htons(static_cast<uint16_t>(host_port_.port));
   inet_pton(AF_INET, host_port_.host.c_str(), &peer.sin_addr);
-  const Fd fd(KernelSys(), socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!waker_.valid()) return;
+  // Lets go of the connection of the time before.
+  sockaddr nobody = {};
+  nobody.sa_family = AF_UNSPEC;
+  std::ignore = connect(waker_.get(), &nobody, sizeof(nobody));
   // Whether it comes to anything: the listener has woken, or is gone.
-  if (fd.valid()) std::ignore = connect(fd.get(), reinterpret_cast<sockaddr*>(&peer), sizeof(peer));
+  std::ignore = connect(waker_.get(), reinterpret_cast<sockaddr*>(&peer), sizeof(peer));
 }
 
 }  // namespace planecast

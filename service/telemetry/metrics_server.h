@@ -9,6 +9,7 @@
 #include "service/core/registry.h"
 #include "service/sockets/host_port.h"
 #include "service/telemetry/metrics_page.h"
+#include "vfio/fd.h"
 
 namespace prometheus {
 class Collectable;
@@ -47,6 +48,8 @@ class MetricsServer {
  private:
   void WakeListener() const;
 
+  /// Made at start: the daemon may not be allowed to make any later.
+  const Fd waker_;
   const HostPort host_port_;
   const std::string address_;
   const std::shared_ptr<prometheus::Collectable> page_;

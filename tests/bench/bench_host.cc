@@ -28,16 +28,17 @@ absl::Status BenchHost::Listen(EncoderFactory make_encoder) {
   std::string pattern = (std::filesystem::temp_directory_path() / "planecast-XXXXXX").string();
   if (mkdtemp(pattern.data()) == nullptr) return absl::InternalError("no temporary folder");
   folder_ = pattern;
-  auto config = ParseConfig(absl::StrCat("socket_path: \"", folder_,
-                                         "/s\"\n"
-                                         "listeners { address: \"127.0.0.1:0\" "
-                                         "anonymous_role: \"operator\" }\n"
-                                         "limits { displays_max: 1000 per_address { "
-                                         "connections_max: 1000 viewers_max: 1000 "
-                                         "unstarted_streams_max: 1000 snapshots_max: 8 } "
-                                         "per_principal { viewers_max: 1000 } }\n"
-                                         "allow_fake_devices: true\n"),
-                            "bench");
+  auto config =
+      ParseConfig(absl::StrCat("socket_path: \"", folder_,
+                               "/s\"\n"
+                               "listeners { address: \"127.0.0.1:0\" "
+                               "anonymous_role: \"operator\" }\n"
+                               "limits { displays_max: 1000 connections_max: 10000 per_address { "
+                               "connections_max: 10000 viewers_max: 1000 "
+                               "unstarted_streams_max: 1000 snapshots_max: 8 } "
+                               "per_principal { viewers_max: 1000 } }\n"
+                               "allow_fake_devices: true\n"),
+                  "bench");
   if (!config.ok()) return config.status();
   Daemon::Parts parts;
   parts.make_encoder = std::move(make_encoder);

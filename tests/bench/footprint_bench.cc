@@ -1,6 +1,9 @@
 // What planecastd takes when little happens: idle CPU, memory, time to join; and how each grows
 // with displays and viewers. The daemon is a process of its own; memory is what is resident but the
 // fake guests' frame buffers, which are shared memory.
+#include <pwd.h>
+#include <unistd.h>
+
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -73,14 +76,25 @@ class DaemonProcess {
   }
 
  private:
+  /// Root's daemon becomes somebody who has the folder.
+  std::vector<std::string> AsUser(std::vector<std::string> command) const {
+    if (geteuid() != 0) return command;
+    uid_t uid = 61000;
+    while (getpwuid(uid) != nullptr) ++uid;
+    if (chown(folder_.c_str(), uid, uid) != 0) return command;
+    command.insert(command.end(), {"--user", std::to_string(uid)});
+    return command;
+  }
+
   absl::Status Run(const Bench& bench) {
     std::string pattern = (std::filesystem::temp_directory_path() / "planecast-XXXXXX").string();
     if (mkdtemp(pattern.data()) == nullptr) return absl::InternalError("no temporary folder");
     folder_ = pattern;
     server_ = absl::StrCat("unix:", folder_, "/s");
-    auto process = ChildProcess::Start(bench, Manners::kEndsOnSignal,
-                                       {bench.folder() + "/planecastd", "--socket", folder_ + "/s",
-                                        "--allow-fake", "--log-level", "error"});
+    auto process =
+        ChildProcess::Start(bench, Manners::kEndsOnSignal,
+                            AsUser({bench.folder() + "/planecastd", "--socket", folder_ + "/s",
+                                    "--allow-fake", "--log-level", "error"}));
     if (!process.ok()) return process.status();
     process_ = *std::move(process);
     // gRPC would wait a second before it tries again.

@@ -3,6 +3,7 @@
 #include <google/protobuf/struct.pb.h>
 #include <google/protobuf/util/json_util.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -105,6 +106,9 @@ TEST(CliUsageTest, WrongUsageExitsWithTwoAndPointsAtHelp) {
       {"attach", "desk", "--vfio-group", "1"},
       {"attach", "desk", "--vfio-group", "-1", "--device", "d"},
       {"attach", "desk", "--vmm-pid", "0"},
+      {"attach", "desk", "--vmm-pid", "1", "--vmm-start", "0"},
+      {"attach", "desk", "--cdev", "/dev/x", "--vmm-start", "1"},
+      {"attach", "desk", "--vmm-pid", "1", "--server", "127.0.0.1:1"},
       {"attach", "desk", "--fake", "ideal", "--dialect", "v2"},
       {"attach", "desk", "--fake", "ideal", "--flip-events", "all"},
       {"snapshot", "desk"},
@@ -220,6 +224,13 @@ TEST_F(CliTest, GetShowsStateReasonAndRemedy) {
   EXPECT_EQ(Run({"get", "other"}).exit_code, 1);
 }
 
+TEST_F(CliTest, GetShowsWhatWasOpened) {
+  v1::Display display = MakeDisplay("desk");
+  display.set_device_description("borrowed from process 7: fd 3");
+  server_.AddDisplay(display);
+  EXPECT_THAT(Run({"get", "desk"}).out, HasSubstr("device    borrowed from process 7: fd 3"));
+}
+
 TEST_F(CliTest, WatchPrintsChangesUntilInterrupted) {
   server_.SetWatchScript([](grpc::ServerContext& context, auto& writer) {
     v1::WatchDisplaysResponse event;
@@ -284,18 +295,37 @@ TEST_F(CliTest, AttachFakeSendsProfileSceneSizeAndRate) {
 
 TEST_F(CliTest, AttachKnowsEachKindOfDevice) {
   EXPECT_EQ(Run({"attach", "a", "--vfio-group", "12", "--device", "0000:00:02.0"}).exit_code, 0);
-  EXPECT_EQ(Run({"attach", "b", "--vmm-pid", "4321"}).exit_code, 0);
+  EXPECT_EQ(Run({"attach", "b", "--vmm-pid", "4321", "--vmm-start", "99"}).exit_code, 0);
   EXPECT_EQ(Run({"attach", "c", "--cdev", "/dev/vfio/devices/vfio3"}).exit_code, 0);
   EXPECT_EQ(Run({"attach", "d", "--hand-over-token", "secret"}).exit_code, 0);
-  EXPECT_EQ(Run({"attach", "e", "--vmm-pid", "1", "--device", "uuid"}).exit_code, 0);
+  EXPECT_EQ(
+      Run({"attach", "e", "--vmm-pid", "1", "--device", "uuid", "--vmm-start", "1"}).exit_code, 0);
   const auto requests = server_.attach_requests();
   ASSERT_THAT(requests, SizeIs(5));
   EXPECT_EQ(requests[0].source().vfio_group().group(), 12);
   EXPECT_EQ(requests[0].source().vfio_group().device(), "0000:00:02.0");
   EXPECT_EQ(requests[1].source().vmm().pid(), 4321);
+  EXPECT_EQ(requests[1].source().vmm().start_time_ticks(), 99);
   EXPECT_EQ(requests[2].source().vfio_cdev().path(), "/dev/vfio/devices/vfio3");
   EXPECT_EQ(requests[3].source().handed_over().token(), "secret");
   EXPECT_EQ(requests[4].source().vmm().device(), "uuid");
+}
+
+TEST_F(CliTest, WhenTheVmmStartedIsReadHereIfTheServerIsHere) {
+  const std::string pid = absl::StrCat(getpid());
+  EXPECT_EQ(Run({"attach", "a", "--vmm-pid", pid}).exit_code, 0);
+  const auto requests = server_.attach_requests();
+  ASSERT_THAT(requests, SizeIs(1));
+  // Field 22: the 20th behind the name.
+  std::string stat = Slurp(absl::StrCat("/proc/", pid, "/stat"));
+  stat = stat.substr(stat.rfind(')') + 2);
+  const std::vector<std::string> fields = absl::StrSplit(stat, ' ');
+  EXPECT_EQ(absl::StrCat(requests[0].source().vmm().start_time_ticks()), fields.at(19));
+
+  // Beyond what a kernel gives.
+  const CliResult none = Run({"attach", "b", "--vmm-pid", "2147483647"});
+  EXPECT_EQ(none.exit_code, 1);
+  EXPECT_THAT(none.err, HasSubstr("no process 2147483647 on this machine"));
 }
 
 TEST_F(CliTest, AttachOfADisplayWithoutPictureSucceedsAndSaysWhyThereIsNone) {
@@ -309,7 +339,7 @@ TEST_F(CliTest, AttachOfADisplayWithoutPictureSucceedsAndSaysWhyThereIsNone) {
 
 TEST_F(CliTest, AttachPassesOnWhyTheServerRefused) {
   server_.FailCalls("AttachDisplay", {grpc::StatusCode::NOT_FOUND, "no process 7"});
-  const CliResult result = Run({"attach", "desk", "--vmm-pid", "7"});
+  const CliResult result = Run({"attach", "desk", "--vmm-pid", "7", "--vmm-start", "1"});
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_EQ(result.err, "planecast: can't attach desk: no process 7\n");
 }

@@ -34,7 +34,7 @@ BASELINE_HEAD = """\
 """
 
 # Others' protocols, grpc/, are theirs to keep.
-PACKAGES = ("planecast.v1", "planecast.config.v1", "planecast.rpc.v1")
+PACKAGES = ("planecast.v1", "planecast.broker.v1", "planecast.config.v1", "planecast.rpc.v1")
 # Read as text, in which enum values are names: one that goes makes a file unreadable.
 TEXT_PACKAGES = ("planecast.config.v1",)
 # Every method of it says who may call it.

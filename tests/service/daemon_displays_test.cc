@@ -9,8 +9,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "service/rpc/grpc_display_service.h"
 #include "tests/service/daemon_testing.h"
+#include "vfio/fake/fake_device.h"
 
 namespace planecast::testing {
 namespace {
@@ -134,6 +136,8 @@ TEST_F(DaemonDisplaysTest, MalformedAttachRequestsAreRefused) {
       },
       [](Request& r) { r.mutable_source()->mutable_vmm()->set_pid(0); },
       [](Request& r) { r.mutable_source()->mutable_vmm()->set_pid(-7); },
+      // Without its start time a pid may be any process's.
+      [](Request& r) { r.mutable_source()->mutable_vmm()->set_pid(4711); },
       [](Request& r) { r.mutable_source()->mutable_handed_over()->set_token("short"); },
       [](Request& r) {
         r.mutable_source()->set_dialect(static_cast<v1::DisplaySource::Dialect>(77));
@@ -339,6 +343,65 @@ TEST_F(DaemonDisplaysTest, AConfiguredDisplayWithoutItsDeviceIsListedWithTheReas
   v1::AttachDisplayRequest request = FakeRequest("other");
   request.mutable_source()->mutable_vfio_group()->set_device("x");
   EXPECT_EQ(Attach(request).error_code(), grpc::StatusCode::NOT_FOUND);
+}
+
+TEST_F(DaemonDisplaysTest, AConfiguredVmmIsLeftOutWithTheReasonAndTheRestIsServed) {
+  Start(
+      " displays { display_id: \"vm\" source { vmm { pid: 4711 } } }"
+      " displays { display_id: \"conf\" source { fake { profile: \"mdpy\" } } }");
+  const v1::Display display = Display("vm");
+  EXPECT_EQ(display.state(), v1::Display::STATE_DEVICE_ERROR);
+  EXPECT_THAT(display.state_reason(), HasSubstr("another process's tomorrow"));
+  EXPECT_THAT(display.state_remedy(), HasSubstr("--vmm-pid"));
+  EXPECT_EQ(display.source().vmm().pid(), 4711);
+  EXPECT_THAT(log_.Text(), HasSubstr("error vm: the config names a VMM by its pid"));
+  EXPECT_EQ(Display("conf").state(), v1::Display::STATE_ACTIVE);
+  EXPECT_EQ(opened_, 1);
+  EXPECT_TRUE(Detach("displays/vm").ok());
+}
+
+TEST_F(DaemonDisplaysTest, WhatAnOpenerCanDoIsInHostInfoAndWhatItOpenedInTheDisplay) {
+  class Opener final : public DeviceOpener {
+   public:
+    explicit Opener(FakeDevice& device) : device_(device) {}
+    absl::StatusOr<OpenedDevice> OpenGroup(int, std::string_view) override {
+      OpenedDevice opened;
+      opened.device = Fd(device_, device_.OpenDevice());
+      opened.description = "what it is";
+      return opened;
+    }
+    absl::StatusOr<OpenedDevice> OpenCdev(std::string_view) override {
+      return absl::UnavailableError("no cdev");
+    }
+    absl::StatusOr<OpenedDevice> Borrow(const VmmProcess& vmm, std::string_view) override {
+      return absl::NotFoundError(absl::StrCat(vmm.pid, " ", vmm.start_time_ticks));
+    }
+    OpenerProblems Problems() override { return {"", "no cdev", "the broker is not running"}; }
+
+   private:
+    FakeDevice& device_;
+  };
+  FakeDevice device({.profile = FakeProfile::kMdpy}, MonotonicClock());
+  Opener opener(device);
+  parts_.open_source = nullptr;
+  parts_.opener = &opener;
+  Start();
+  CallContext context;
+  v1::GetHostInfoResponse info;
+  ASSERT_TRUE(host_->GetHostInfo(&context, {}, &info).ok());
+  EXPECT_TRUE(info.plane_sources(1).available());
+  EXPECT_EQ(info.plane_sources(2).reason(), "no cdev");
+  EXPECT_EQ(info.plane_sources(3).reason(), "the broker is not running");
+  EXPECT_FALSE(info.plane_sources(3).available());
+
+  v1::AttachDisplayRequest request = FakeRequest("a");
+  request.mutable_source()->mutable_vmm()->set_pid(7);
+  request.mutable_source()->mutable_vmm()->set_start_time_ticks(8);
+  EXPECT_EQ(Attach(request).error_message(), "7 8");
+  request.mutable_source()->mutable_vfio_group()->set_device("x");
+  ASSERT_TRUE(Attach(request).ok());
+  EXPECT_EQ(Display("a").device_description(), "what it is");
+  daemon_.reset();
 }
 
 }  // namespace

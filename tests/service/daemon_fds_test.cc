@@ -24,6 +24,8 @@ using Event = v1::StreamEvent;
 
 constexpr size_t kUsualLimit = 1024;
 constexpr int kDisplays = 64;
+/// The viewers live in this process too: their sockets, and what gRPC's client waits with.
+constexpr size_t kOfViewers = kDisplays + 16;
 
 /// Lowers this process's soft limit for as long as it lives.
 class LowerFileLimit {
@@ -46,7 +48,8 @@ class DaemonFdsTest : public DaemonTest {
   DaemonFdsTest() {
     // All come from one address here.
     config_text_ +=
-        " limits { per_address { viewers_max: 1000 } per_principal { viewers_max: 1000 } } ";
+        " limits { per_address { connections_max: 1000 viewers_max: 1000 } "
+        "per_principal { viewers_max: 1000 } } ";
     parts_.fds = &budget_;
   }
   ~DaemonFdsTest() override { daemon_.reset(); }
@@ -117,7 +120,8 @@ class DaemonFdsTest : public DaemonTest {
 class ManyDisplaysTest : public DaemonFdsTest, public ::testing::WithParamInterface<const char*> {};
 
 TEST_P(ManyDisplaysTest, AreWatchedAtTheUsualLimitAndOperatorsComeIn) {
-  const LowerFileLimit limit(kUsualLimit);
+  // The viewers' own ends are in this process too.
+  const LowerFileLimit limit(kUsualLimit + kDisplays + 1);
   PlayGuests();
   Start();
   EXPECT_THAT(Shortages(), IsEmpty());
@@ -150,6 +154,23 @@ TEST_P(ManyDisplaysTest, AreWatchedAtTheUsualLimitAndOperatorsComeIn) {
 
 INSTANTIATE_TEST_SUITE_P(Profiles, ManyDisplaysTest, ::testing::Values("ideal", "gvt", "nvidia"),
                          [](const auto& profile) { return std::string(profile.param); });
+
+TEST_F(DaemonFdsTest, ThereAreNoMoreConnectionsThanFileDescriptorsForThem) {
+  Start();
+  EXPECT_THAT(log_.Text(), HasSubstr("at most 72 TCP connections instead of 1024"));
+  std::vector<std::unique_ptr<v1::ViewerService::Stub>> stubs;
+  std::vector<std::unique_ptr<Stream>> streams;
+  AttachFake("a");
+  const auto watch = [&] {
+    stubs.push_back(NewViewer(daemon_->addresses().at(1).target));
+    streams.push_back(std::make_unique<Stream>(*stubs.back(), "a"));
+    return streams.back()->Next().has_started();
+  };
+  // One is this test's own.
+  for (size_t n = 1; n < budget_.connections_max(); ++n) ASSERT_TRUE(watch()) << n;
+  EXPECT_FALSE(watch());
+  EXPECT_EQ(ListAsOperator().size(), 1u);
+}
 
 TEST_F(DaemonFdsTest, OverBudgetTheNextIsRefusedAndTheOthersGoOn) {
   parts_.open_source = nullptr;

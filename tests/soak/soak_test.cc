@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <string>
 
@@ -13,11 +14,18 @@ namespace {
 
 // The first cycles fill caches, thread pools and the allocator's arenas.
 constexpr int kWarmUpCycles = 10;
+/// Cycles that are looked at, unless the environment's PLANECAST_SOAK_CYCLES says otherwise.
 constexpr int kCycles = 80;
 // gRPC keeps a few wake-up fds for later; a leak would be one a cycle.
 constexpr size_t kFdGrowthMax = 4;
 // Fragmentation and gRPC's own slow growth; a leaked frame of this test is 920 KB a cycle.
 [[maybe_unused]] constexpr int64_t kMemoryGrowthMaxBytes = 20'000'000;
+
+int CycleCount() {
+  const char* wish = std::getenv("PLANECAST_SOAK_CYCLES");
+  const int cycles = wish == nullptr ? kCycles : std::atoi(wish);
+  return cycles > 0 ? cycles : kCycles;
+}
 
 size_t MappingCount() {
   std::ifstream maps("/proc/self/maps");
@@ -62,7 +70,8 @@ TEST(Soak, AttachStreamDetachLeavesNothingBehind) {
   const size_t mappings = MappingCount();
   const int64_t resident_bytes = ResidentBytes();
   EXPECT_EQ(MemfdMappingCount(), 0u);
-  for (int i = 0; i < kCycles; ++i) Cycle(daemon, i % 2 == 0 ? "ideal" : "mdpy");
+  const int cycles = CycleCount();
+  for (int i = 0; i < cycles; ++i) Cycle(daemon, i % 2 == 0 ? "ideal" : "mdpy");
   EXPECT_LE(OpenFdCount(), fds + kFdGrowthMax);
   EXPECT_EQ(MemfdMappingCount(), 0u);
 #ifndef PLANECAST_SANITIZE_ADDRESS

@@ -1,24 +1,14 @@
 #include "vfio/open_device.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 #include <unistd.h>
-
-#include <filesystem>
-#include <fstream>
-#include <map>
 
 #include "tests/vfio/source_testing.h"
 
 namespace planecast {
 namespace {
-
-namespace fs = std::filesystem;
-
-constexpr pid_t kVmm = 4711;
-constexpr char kUuidA[] = "11111111-2222-3333-4444-555555555555";
-constexpr char kUuidB[] = "66666666-7777-8888-9999-aaaaaaaaaaaa";
 
 TEST(OpenGroupDeviceTest, OpensAndReleasesEverything) {
   ManualClock clock;
@@ -135,209 +125,31 @@ TEST(AdoptDeviceTest, TakesADeviceAndRefusesAnythingElse) {
   EXPECT_EQ(AdoptDevice(Fd()).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
-// A VMM that holds fake devices, in a process that isn't there: its fds and what /proc and /sys say
-// of them.
-class BorrowTest : public testing::Test, public Sys {
- protected:
-  BorrowTest() {
-    std::string pattern = testing::TempDir() + "borrow-XXXXXX";
-    root_ = mkdtemp(pattern.data());
-    paths_ = {.proc_root = root_ / "proc", .sys_root = root_ / "sys"};
-    fs::create_directories(process() / "fd");
-    fs::create_directories(process() / "fdinfo");
-  }
-  ~BorrowTest() override { fs::remove_all(root_); }
-
-  fs::path process() const { return fs::path(paths_.proc_root) / std::to_string(kVmm); }
-
-  void AddLink(int vmm_fd, const std::string& target) {
-    fs::create_symlink(target, process() / "fd" / std::to_string(vmm_fd));
-  }
-  FakeDevice& AddGroupDevice(int vmm_fd, FakeProfile profile) {
-    AddLink(vmm_fd, "anon_inode:[vfio-device]");
-    return AddDevice(vmm_fd, profile);
-  }
-  FakeDevice& AddDevice(int vmm_fd, FakeProfile profile) {
-    auto device = std::make_unique<FakeDevice>(FakeDeviceOptions{.profile = profile}, clock_);
-    held_[vmm_fd] = device->OpenDevice();
-    owners_[vmm_fd] = device.get();
-    devices_.push_back(std::move(device));
-    return *devices_.back();
-  }
-  void SayInFdinfo(int vmm_fd, const std::string& line) {
-    std::ofstream(process() / "fdinfo" / std::to_string(vmm_fd)) << "pos:\t0\n" << line << "\n";
-  }
-  void NameCdev(const std::string& node, const std::string& device_name) {
-    const fs::path directory = fs::path(paths_.sys_root) / "class" / "vfio-dev" / node;
-    fs::create_directories(directory);
-    fs::create_symlink("../../../devices/" + device_name, directory / "device");
-  }
-  absl::StatusOr<OpenedDevice> Borrow(std::string_view device) {
-    return BorrowVmmDevice(*this, kVmm, device, paths_);
-  }
-
-  // Sys: what the calls on fds go to depends on whose fd it is.
-  Sys& Of(int fd) {
-    const auto owner = copies_.find(fd);
-    return owner == copies_.end() ? KernelSys() : *owner->second;
-  }
-  int PidfdOpen(pid_t pid) override {
-    if (pid != kVmm) return -ESRCH;
-    return KernelSys().PidfdOpen(getpid());
-  }
-  int PidfdGetfd(int, int target_fd) override {
-    ++copies_count_;
-    if (copy_error_ != 0) return copy_error_;
-    if (held_.count(target_fd) == 0) return KernelSys().Open("/dev/null", 0);
-    const int copy = owners_[target_fd]->Dup(held_[target_fd]);
-    copies_[copy] = owners_[target_fd];
-    return copy;
-  }
-  int Close(int fd) override {
-    Sys& owner = Of(fd);
-    copies_.erase(fd);
-    return owner.Close(fd);
-  }
-  int Open(const char* path, int flags) override { return KernelSys().Open(path, flags); }
-  int Dup(int fd) override { return Of(fd).Dup(fd); }
+// A file that answers as a device does, and is none: CUSE or a file of FUSE can.
+class Impostor : public FakeDevice {
+ public:
+  explicit Impostor(Clock& clock) : FakeDevice({.profile = FakeProfile::kMdpy}, clock) {}
   int Ioctl(int fd, unsigned long request, void* arg) override {
-    return Of(fd).Ioctl(fd, request, arg);
+    ++ioctls_count_;
+    return FakeDevice::Ioctl(fd, request, arg);
   }
-  int64_t Pread(int fd, void* data, size_t size, int64_t offset) override {
-    return Of(fd).Pread(fd, data, size, offset);
+  int FileSystemType(int, uint64_t* type) override {
+    constexpr uint64_t kFuse = 0x65735546;
+    *type = kFuse;
+    return 0;
   }
-  int64_t Pwrite(int fd, const void* data, size_t size, int64_t offset) override {
-    return Of(fd).Pwrite(fd, data, size, offset);
-  }
-  int64_t Lseek(int fd, int64_t offset, int whence) override {
-    return Of(fd).Lseek(fd, offset, whence);
-  }
-  int Mmap(size_t size, int prot, int flags, int fd, int64_t offset, void** address) override {
-    return Of(fd).Mmap(size, prot, flags, fd, offset, address);
-  }
-  int Munmap(void* address, size_t size) override {
-    return devices_.front()->Munmap(address, size);
-  }
-  int Fstat(int fd, struct stat* out) override { return Of(fd).Fstat(fd, out); }
-  int GetFdFlags(int fd) override { return Of(fd).GetFdFlags(fd); }
-  int GetFileFlags(int fd) override { return Of(fd).GetFileFlags(fd); }
+  int ioctls_count() const { return ioctls_count_; }
 
-  ManualClock clock_;
-  fs::path root_;
-  BorrowPaths paths_;
-  std::vector<std::unique_ptr<FakeDevice>> devices_;
-  std::map<int, int> held_;
-  std::map<int, FakeDevice*> owners_;
-  std::map<int, Sys*> copies_;
-  int copies_count_ = 0;
-  int copy_error_ = 0;
+ private:
+  int ioctls_count_ = 0;
 };
 
-TEST_F(BorrowTest, FindsTheOnlyGfxDeviceAmongOtherFiles) {
-  AddLink(0, "/dev/null");
-  AddLink(9, "anon_inode:[eventpoll]");
-  AddGroupDevice(31, FakeProfile::kMdpy);
-  const auto opened = Borrow("");
-  ASSERT_TRUE(opened.ok()) << opened.status();
-  EXPECT_TRUE(opened->borrowed);
-  EXPECT_TRUE(opened->vmm_pidfd.valid());
-  EXPECT_EQ(copies_count_, 1) << "only what is a VFIO device by its name is copied";
-}
-
-TEST_F(BorrowTest, PassesOverVfioDevicesWithoutAPlane) {
-  AddLink(20, "anon_inode:[vfio-device]");
-  AddGroupDevice(31, FakeProfile::kGvt);
-  ASSERT_TRUE(Borrow("").ok());
-  EXPECT_EQ(copies_.size(), 0u) << "what was copied is closed again with the result";
-}
-
-TEST_F(BorrowTest, AmbiguityIsAnErrorThatNamesTheCandidates) {
-  AddGroupDevice(31, FakeProfile::kMdpy);
-  AddGroupDevice(32, FakeProfile::kMdpy);
-  const auto opened = Borrow("");
-  EXPECT_EQ(opened.status().code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_NE(opened.status().message().find("31"), absl::string_view::npos);
-  EXPECT_NE(opened.status().message().find("32"), absl::string_view::npos);
-  EXPECT_EQ(Borrow(kUuidA).status().code(), absl::StatusCode::kFailedPrecondition)
-      << "nothing tells which one that is";
-  EXPECT_TRUE(copies_.empty());
-}
-
-TEST_F(BorrowTest, TakesTheDeviceThatTheKernelNamesInFdinfo) {
-  AddGroupDevice(31, FakeProfile::kMdpy);
-  AddGroupDevice(32, FakeProfile::kNvidia);
-  SayInFdinfo(31, std::string("vfio-device-syspath:\t/sys/devices/virtual/mdpy/") + kUuidA);
-  SayInFdinfo(32, std::string("vfio-device-syspath:\t/sys/devices/pci0000:00/") + kUuidB);
-  const auto opened = Borrow(kUuidB);
-  ASSERT_TRUE(opened.ok()) << opened.status();
-  EXPECT_NE(opened->description.find(kUuidB), std::string::npos);
-  EXPECT_EQ(copies_.at(opened->device.get()), owners_[32]);
-  EXPECT_EQ(Borrow("0000:00:02.0").status().code(), absl::StatusCode::kNotFound);
-}
-
-TEST_F(BorrowTest, TakesTheCdevThatSysfsNames) {
-  AddLink(31, "/dev/vfio/devices/vfio3");
-  AddDevice(31, FakeProfile::kMbochs);
-  AddLink(32, "/dev/vfio/devices/vfio4");
-  AddDevice(32, FakeProfile::kMbochs);
-  NameCdev("vfio3", kUuidA);
-  NameCdev("vfio4", kUuidB);
-  const auto by_uuid = Borrow(kUuidB);
-  ASSERT_TRUE(by_uuid.ok()) << by_uuid.status();
-  EXPECT_EQ(copies_.at(by_uuid->device.get()), owners_[32]);
-  const auto by_path = Borrow("/dev/vfio/devices/vfio3");
-  ASSERT_TRUE(by_path.ok()) << by_path.status();
-  EXPECT_EQ(copies_.at(by_path->device.get()), owners_[31]);
-}
-
-TEST_F(BorrowTest, SeveralFdsOfOneNamedDeviceAreOneDevice) {
-  AddLink(31, "/dev/vfio/devices/vfio3");
-  FakeDevice& device = AddDevice(31, FakeProfile::kMbochs);
-  AddLink(33, "/dev/vfio/devices/vfio3");
-  held_[33] = device.Dup(held_[31]);
-  owners_[33] = &device;
-  EXPECT_TRUE(Borrow("").ok());
-}
-
-TEST_F(BorrowTest, SaysSoWhenItCouldNotCheckWhichDeviceItIs) {
-  AddGroupDevice(31, FakeProfile::kMdpy);
-  const auto opened = Borrow(kUuidA);
-  ASSERT_TRUE(opened.ok()) << opened.status();
-  EXPECT_NE(opened->description.find("because it is the only one"), std::string::npos);
-}
-
-TEST_F(BorrowTest, AMissingPermissionNamesItsRemedy) {
-  AddGroupDevice(31, FakeProfile::kMdpy);
-  copy_error_ = -EPERM;
-  const auto opened = Borrow("");
-  EXPECT_EQ(opened.status().code(), absl::StatusCode::kPermissionDenied);
-  EXPECT_NE(opened.status().message().find("CAP_SYS_PTRACE"), absl::string_view::npos);
-}
-
-TEST_F(BorrowTest, MissingProcessesAndDevicesAreNotFound) {
-  EXPECT_EQ(Borrow("").status().code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(BorrowVmmDevice(*this, kVmm + 1, "", paths_).status().code(),
-            absl::StatusCode::kNotFound);
-  EXPECT_EQ(BorrowVmmDevice(*this, 0, "", paths_).status().code(),
-            absl::StatusCode::kInvalidArgument);
-}
-
-TEST_F(BorrowTest, LivesOffTheCopyAndGivesItBack) {
-  FakeDevice& device = AddGroupDevice(31, FakeProfile::kMdpy);
-  auto opened = Borrow("");
-  ASSERT_TRUE(opened.ok());
-  auto source = MakeVfioSource(*std::move(opened), {}, clock_);
-  ASSERT_TRUE(source.ok());
-  ASSERT_TRUE(device.guest().SetMode({.width_px = 640, .height_px = 480}).ok());
-  EXPECT_EQ((*source)->Look(0).primary, Primary::kFrame);
-  source->reset();
-  EXPECT_EQ(device.counters().open_device_fds, 1) << "the VMM's own";
-  EXPECT_EQ(device.counters().live_mappings, 0);
-}
-
-TEST(BorrowVmmDeviceTest, FindsNothingInAProcessWithoutDevices) {
-  EXPECT_EQ(BorrowVmmDevice(KernelSys(), getpid(), "").status().code(),
-            absl::StatusCode::kNotFound);
+TEST(AdoptDeviceTest, AsksNothingOfAFileThatIsNoDeviceOfVfio) {
+  ManualClock clock;
+  Impostor impostor(clock);
+  EXPECT_EQ(AdoptDevice(Fd(impostor, impostor.OpenDevice())).status().code(),
+            absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(impostor.ioctls_count(), 0);
 }
 
 }  // namespace

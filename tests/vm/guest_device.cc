@@ -74,7 +74,7 @@ bool IsKind(int fd, const DeviceKind& kind) {
 
 }  // namespace
 
-absl::StatusOr<Fd> OpenByGroup(int group, const std::string& device) {
+absl::StatusOr<Fd> OpenByGroup(int group, const std::string& device, Fd* kept_group) {
   Sys& sys = KernelSys();
   Fd container(sys, sys.Open("/dev/vfio/vfio", O_RDWR));
   if (!container.valid()) return absl::InternalError("/dev/vfio/vfio can't be opened");
@@ -89,6 +89,7 @@ absl::StatusOr<Fd> OpenByGroup(int group, const std::string& device) {
   if (result < 0) return Failure(result, "SET_IOMMU");
   result = sys.Ioctl(group_fd, abi::kGroupGetDeviceFd, const_cast<char*>(device.c_str()));
   if (result < 0) return Failure(result, absl::StrCat("GET_DEVICE_FD of ", device));
+  if (kept_group != nullptr) *kept_group = std::move(group_owner);
   return Fd(sys, result);
 }
 

@@ -16,9 +16,9 @@
 namespace planecast::vmtest {
 
 /// Opens a device by its group as a VMM would; the fds of group and container are closed again,
-/// the device keeps what it needs. With -EBUSY as the first words of the message if the group is
-/// taken.
-absl::StatusOr<Fd> OpenByGroup(int group, const std::string& device);
+/// the device keeps what it needs; the group's goes to `kept_group` if that is not null. With
+/// -EBUSY as the first words of the message if the group is taken.
+absl::StatusOr<Fd> OpenByGroup(int group, const std::string& device, Fd* kept_group = nullptr);
 
 /// What tells one device of a process from another.
 struct DeviceKind {

@@ -128,13 +128,13 @@ std::string Obey(GuestDevice& guest, const std::string& line) {
   return absl::StrCat("error no such command: ", line);
 }
 
-absl::StatusOr<Fd> OpenDevice(const std::map<std::string, std::string>& options) {
+absl::StatusOr<Fd> OpenDevice(const std::map<std::string, std::string>& options, Fd& group) {
   const auto option = [&](const char* name) {
     const auto found = options.find(name);
     return found == options.end() ? std::string() : found->second;
   };
   if (options.contains("--group")) {
-    return OpenByGroup(static_cast<int>(ToNumber(option("--group"))), option("--device"));
+    return OpenByGroup(static_cast<int>(ToNumber(option("--group"))), option("--device"), &group);
   }
   const DeviceKind kind{.region = option("--kind") == "region",
                         .memory_bytes = uint64_t{ToNumber(option("--memory-mib"))} << 20};
@@ -155,7 +155,9 @@ void ServeCommands(int listener, GuestDevice& guest) {
 }
 
 int Serve(const std::string& path, const std::map<std::string, std::string>& options) {
-  auto device = OpenDevice(options);
+  // Kept open, as QEMU does.
+  Fd group;
+  auto device = OpenDevice(options, group);
   if (!device.ok()) {
     std::cerr << "error " << device.status().message() << "\n";
     return 1;

@@ -82,6 +82,12 @@ absl::StatusOr<pid_t> Lab::StartOwner(const std::string& role, const Mdev& mdev)
   return ToInt(*output);
 }
 
+absl::StatusOr<std::string> Lab::StartTicks(pid_t pid) {
+  const auto output = Run(absl::StrFormat("cut -d' ' -f22 /proc/%d/stat", pid));
+  if (!output.ok()) return output.status();
+  return Trimmed(*output);
+}
+
 absl::Status Lab::StartBorrower(const std::string& role, pid_t pid, bool region, int memory_mib) {
   return Run(absl::StrFormat("vm_guest_role serve %s --borrow %d --kind %s --memory-mib %d",
                              RolePath(role), pid, region ? "region" : "dmabuf", memory_mib))
@@ -107,10 +113,13 @@ absl::StatusOr<std::string> Lab::HandOver(const std::string& role) {
 
 absl::StatusOr<pid_t> Lab::StartDaemon(const std::string& config_textproto,
                                        const std::string& environment) {
-  // The exit status goes through a pipe, so that StopDaemon can wait for it.
+  // The exit status goes through a pipe, so that StopDaemon can wait for it. Render nodes get a
+  // group, as udev gives them one: the daemon is not root.
   const auto output = Run(absl::StrFormat(
       "printf '%%s' '%s' > /run/config.textproto; rm -f /run/exit /run/daemon.pid; "
-      "mkfifo /run/exit; (%s planecastd --config /run/config.textproto --socket "
+      "for node in /dev/dri/renderD*; do [ ! -e $node ] || { chgrp 44 $node; chmod 660 $node; }; "
+      "done; "
+      "mkfifo /run/exit; (%s planecastd --config /run/config.textproto --user 61234 --socket "
       "/run/planecast.sock "
       "--listen 0.0.0.0:7443 --insecure --anonymous-remote operator --log-level debug >> "
       "/run/daemon.log 2>&1 & "

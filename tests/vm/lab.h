@@ -36,6 +36,8 @@ class Lab {
 
   /// Starts a guest role that opens the device; its pid.
   absl::StatusOr<pid_t> StartOwner(const std::string& role, const Mdev& mdev);
+  /// When a process started, as `--vmm-start` takes it.
+  absl::StatusOr<std::string> StartTicks(pid_t pid);
   /// Starts a guest role on a device that process `pid` has open.
   absl::Status StartBorrower(const std::string& role, pid_t pid, bool region, int memory_mib);
   /// Has a guest role do something, e.g. `flip 1 7`.

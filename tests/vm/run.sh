@@ -9,7 +9,7 @@ bin=$(cd "$1/bin" && pwd)
 vm=$(dirname "$(dirname "$bin")")/vm
 
 "$here/build.sh" "$vm"
-"$here/payload.sh" "$vm/payload" "$bin"/{vm_guest_role,vm_contract,planecastd,planecast-va-check} \
+"$here/payload.sh" "$vm/payload" "$bin"/{vm_guest_role,vm_contract,planecastd,planecast-broker,planecast-va-check} \
   "$bin/../lib/dri/planecast_sw_drv_video.so"
 mkdir -p "$vm/out"
 started=$SECONDS

@@ -198,14 +198,32 @@ class EndToEnd : private DaemonSession {
     ExpectSoundStream(viewer, id);
   }
 
+  void ExpectRefused(const std::string& source, const std::string& reason,
+                     const std::string& what) {
+    const Shell attach = Cli(absl::StrCat("attach refused ", source));
+    Expect(attach.status == 1 && attach.output.find(reason) != std::string::npos, what,
+           attach.output);
+  }
+
   void CheckBorrowed() {
     const std::string id = "borrowed";
     const auto owner = lab_.StartOwner(id, borrowed_);
     if (!Expect(owner.status(), "borrowed: another process opens the device")) return;
     Expect(lab_.Tell(id, "mode 1024 768"), "borrowed: its guest sets 1024x768");
     Expect(Paint(id, "paint", 300), "borrowed: its guest paints");
-    if (!Attach(id, absl::StrCat("--vmm-pid ", *owner))) return;
+    const auto start = lab_.StartTicks(*owner);
+    if (!Expect(start.status(), "borrowed: it is known when its owner started")) return;
+    const std::string vmm = absl::StrCat("--vmm-pid ", *owner, " --vmm-start ", *start);
+    ExpectRefused(absl::StrCat(vmm, "1"), "another process by now",
+                  "borrowed: a pid of another process by now is refused");
+    ExpectRefused(absl::StrCat(vmm, " --device ", fixed_.uuid), "does not hold /dev/vfio/",
+                  "borrowed: another device than the owner's is refused");
+    if (!Attach(id, absl::StrCat(vmm, " --device ", borrowed_.uuid))) return;
     ExpectState(id, v1::Display::STATE_ACTIVE, "is ACTIVE on the borrowed fd");
+    const Shell get = Cli("get borrowed");
+    Expect(get.output.find(absl::StrCat("device ", borrowed_.uuid, ", the only one of group ",
+                                        borrowed_.group)) != std::string::npos,
+           "borrowed: `planecast get` says by what its device was proved", get.output);
     {
       Viewer viewer(channel_, id);
       ExpectPicture(viewer, id, 300, 1024, 768, "the decoded picture is what the guest painted");

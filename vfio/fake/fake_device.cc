@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +18,11 @@ namespace planecast {
 namespace {
 
 using Kind = FakeFile::Kind;
+
+/// Major numbers of the character devices, which are any that the kernel had free.
+constexpr unsigned kGroupMajor = 511;
+constexpr unsigned kCdevMajor = 510;
+constexpr mode_t kPermissions = 0600;
 
 constexpr uint32_t kConfigRegion = 7;
 constexpr uint32_t kEdidRegion = 9;
@@ -232,6 +239,24 @@ int FakeDevice::OpenDevice() {
   return state_->Locked([&] { return state_->OpenDeviceFile(nullptr); });
 }
 
+bool FakeDevice::Receive(int fd) {
+  struct stat received {};
+  if (fstat(fd, &received) != 0) return false;
+  return state_->Locked([&] {
+    if (state_->Find(fd) != nullptr) return true;
+    for (const auto& [known, file] : state_->files) {
+      struct stat info {};
+      if (fstat(known, &info) != 0 || info.st_dev != received.st_dev ||
+          info.st_ino != received.st_ino) {
+        continue;
+      }
+      auto same_file = file;
+      return state_->Install(fd, std::move(same_file)) == fd;
+    }
+    return false;
+  });
+}
+
 std::string FakeDevice::group_path() const {
   return absl::StrCat("/dev/vfio/", state_->options.number);
 }
@@ -390,8 +415,56 @@ int FakeDevice::Fstat(int fd, struct stat* out) {
   if (result != 0) return result;
   const std::lock_guard lock(state_->mutex);
   const auto file = state_->Find(fd);
-  if (file != nullptr && file->inode != 0) out->st_ino = file->inode;
+  if (file == nullptr) return 0;
+  if (file->inode != 0) out->st_ino = file->inode;
+  const auto number = static_cast<unsigned>(state_->options.number);
+  if (file->kind == Kind::kGroup) {
+    out->st_mode = S_IFCHR | kPermissions;
+    out->st_rdev = makedev(kGroupMajor, number);
+  } else if (file->kind == Kind::kDevice && file->via_cdev) {
+    out->st_mode = S_IFCHR | kPermissions;
+    out->st_rdev = makedev(kCdevMajor, number);
+  } else if (file->kind == Kind::kDevice) {
+    out->st_mode = kPermissions;
+  }
   return 0;
+}
+
+int FakeDevice::FileSystemType(int fd, uint64_t* type) {
+  {
+    const std::lock_guard lock(state_->mutex);
+    const auto file = state_->Find(fd);
+    if (file != nullptr && file->kind == Kind::kDmabuf) {
+      *type = abi::kDmabufFileSystem;
+      return 0;
+    }
+    if (file != nullptr && file->kind == Kind::kDevice && !file->via_cdev) {
+      *type = abi::kAnonymousFileSystem;
+      return 0;
+    }
+  }
+  return KernelSys().FileSystemType(fd, type);
+}
+
+int FakeDevice::ReadFdLink(int fd, std::string* target) {
+  {
+    const std::lock_guard lock(state_->mutex);
+    const auto file = state_->Find(fd);
+    if (file != nullptr && file->kind == Kind::kGroup) {
+      *target = group_path();
+      return 0;
+    }
+    if (file != nullptr && file->kind == Kind::kDevice) {
+      *target = file->via_cdev ? cdev_path() : "anon_inode:[vfio-device]";
+      return 0;
+    }
+  }
+  return KernelSys().ReadFdLink(fd, target);
+}
+
+// As kernels that say no more of a device's file than of any other.
+int FakeDevice::ReadFdInfo(int fd, std::string* text) {
+  return KernelSys().ReadFdInfo(fd, text);
 }
 
 // Exports are opened with the flags that the profile wants, so the kernel has the answers.

@@ -51,6 +51,10 @@ class FakeDevice : public Sys {
   /// this object.
   int OpenDevice();
 
+  /// Makes `fd`, which came to this process by SCM_RIGHTS, one of this device's. False if it is a
+  /// copy of none that is open.
+  bool Receive(int fd);
+
   /// "/dev/vfio/N", "/dev/vfio/devices/vfioN".
   std::string group_path() const;
   std::string cdev_path() const;
@@ -86,6 +90,9 @@ class FakeDevice : public Sys {
            void** address) override;
   int Munmap(void* address, size_t size_bytes) override;
   int Fstat(int fd, struct stat* out) override;
+  int FileSystemType(int fd, uint64_t* type) override;
+  int ReadFdLink(int fd, std::string* target) override;
+  int ReadFdInfo(int fd, std::string* text) override;
   int GetFdFlags(int fd) override;
   int GetFileFlags(int fd) override;
   int PidfdOpen(pid_t pid) override;

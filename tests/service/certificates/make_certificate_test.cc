@@ -9,6 +9,7 @@
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <filesystem>
@@ -125,6 +126,20 @@ TEST_F(MakeCertificateTest, FilesHaveTheirModesWhateverTheUmask) {
       EXPECT_EQ(ModeOf(Path(name) + ".key"), 0600U);
     }
   }
+}
+
+TEST_F(MakeCertificateTest, TheServersKeyAloneIsForTheDaemonsGroup) {
+  // A group that anybody may give his own files to; root, any.
+  const gid_t group = geteuid() == 0 ? 77 : getegid();
+  CertificateWish wish{Folder(), {"vmhost.example.org"}, {"web1"}};
+  wish.server_key_group = group;
+  const auto report = MakeCertificates(wish);
+  ASSERT_TRUE(report.ok()) << report.status();
+  struct stat info {};
+  ASSERT_EQ(stat(Path("server.key").c_str(), &info), 0);
+  EXPECT_EQ(info.st_gid, group);
+  EXPECT_EQ(ModeOf(Path("server.key")), 0640U);
+  for (const char* name : {"ca.key", "client-web1.key"}) EXPECT_EQ(ModeOf(Path(name)), 0600U);
 }
 
 TEST_F(MakeCertificateTest, TheServerVerifiesForItsHostsAndNoOther) {

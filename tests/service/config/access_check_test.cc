@@ -91,6 +91,25 @@ TEST(SocketGroupTest, ANameIsWanted) {
   EXPECT_FALSE(CheckGroupName("").ok());
 }
 
+TEST(ProcessTest, WhoTheDaemonIsAndItsBrokerHaveDefaultsFlagsAndChecks) {
+  const auto plain = ParseConfig("", "test");
+  ASSERT_TRUE(plain.ok());
+  EXPECT_EQ(plain->user(), "") << "who was not asked for must be known as such";
+  EXPECT_EQ(plain->broker_socket_path(), kDefaultBrokerSocketPath);
+  EXPECT_FALSE(plain->disable_system_call_filter());
+  Flags flags;
+  flags.user = "61234";
+  flags.no_seccomp = true;
+  const auto config =
+      ParseConfig("user: \"planecast\" broker_socket_path: \"none\"", "test", flags);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->user(), "61234");
+  EXPECT_EQ(config->broker_socket_path(), "none");
+  EXPECT_TRUE(config->disable_system_call_filter());
+  EXPECT_FALSE(ParseConfig("user: \"a b\"", "test").ok());
+  EXPECT_FALSE(ParseConfig("broker_socket_path: \"broker.sock\"", "test").ok());
+}
+
 TEST(RolesTest, MistakesHavePlaceAndRemedy) {
   EXPECT_EQ(Error("roles { name: \"a-1\" permissions: PERMISSION_WATCH }"), "");
   EXPECT_THAT(Error("\nroles { name: \"A\" permissions: PERMISSION_WATCH }"),

@@ -27,10 +27,26 @@ TEST(FlagsTest, NothingSaidMeansNothingSet) {
 }
 
 TEST(FlagsTest, ValuesStandBehindABlankOrAnEqualsSign) {
-  auto flags = Parse({"--config", "c", "--socket=/s", "--listen", "[::1]:1", "--listen=h:2",
-                      "--insecure", "--metrics=localhost:0", "--log-level", "debug", "--anonymous",
-                      "viewer", "--anonymous-remote=kiosk", "--viewer-socket", "none",
-                      "--socket-group=planecast", "--allow-fake"});
+  auto flags = Parse({"--config",
+                      "c",
+                      "--socket=/s",
+                      "--listen",
+                      "[::1]:1",
+                      "--listen=h:2",
+                      "--insecure",
+                      "--metrics=localhost:0",
+                      "--log-level",
+                      "debug",
+                      "--anonymous",
+                      "viewer",
+                      "--anonymous-remote=kiosk",
+                      "--viewer-socket",
+                      "none",
+                      "--socket-group=planecast",
+                      "--user",
+                      "998:77",
+                      "--no-seccomp",
+                      "--allow-fake"});
   ASSERT_TRUE(flags.ok()) << flags.status();
   EXPECT_EQ(flags->config_path, "c");
   EXPECT_EQ(flags->socket_path, "/s");
@@ -40,6 +56,8 @@ TEST(FlagsTest, ValuesStandBehindABlankOrAnEqualsSign) {
   EXPECT_EQ(flags->anonymous_remote, "kiosk");
   EXPECT_EQ(flags->viewer_socket, "none");
   EXPECT_EQ(flags->socket_group, "planecast");
+  EXPECT_EQ(flags->user, "998:77");
+  EXPECT_TRUE(flags->no_seccomp);
   EXPECT_TRUE(flags->insecure);
   EXPECT_TRUE(flags->allow_fake);
   EXPECT_EQ(flags->log_level, LogLevel::kDebug);
@@ -60,6 +78,10 @@ TEST(FlagsTest, WrongUsageIsNamed) {
       {{"--socket"}, "--socket needs a value"},
       {{"--socket="}, "--socket needs a value"},
       {{"--insecure=yes"}, "--insecure takes no value"},
+      {{"--no-seccomp=yes"}, "--no-seccomp takes no value"},
+      {{"--user", "a b"}, "--user 'a b': is no user"},
+      {{"--user", "12:x"}, "--user '12:x': is no user"},
+      {{"--user", "root:0"}, "--user 'root:0': is no user"},
       {{"--log-level", "loud"}, "--log-level 'loud': no such log level; use error, warning, info"},
       {{"--listen", "foo"}, "--listen 'foo': an address is HOST:PORT"},
       {{"--listen", "127.0.0.1:99999"}, "the port must be 0 to 65535"},
@@ -85,9 +107,9 @@ TEST(FlagsTest, WrongUsageIsNamed) {
 
 TEST(FlagsTest, HelpNamesEveryFlag) {
   for (const char* flag :
-       {"--config", "--socket", "--listen", "--metrics", "--insecure", "--allow-fake",
-        "--log-level", "--help", "--version", "--viewer-socket", "--socket-group", "--anonymous ",
-        "--anonymous-remote", "--encoder", "--render-node"}) {
+       {"--config", "--socket", "--user", "--no-seccomp", "--listen", "--metrics", "--insecure",
+        "--allow-fake", "--log-level", "--help", "--version", "--viewer-socket", "--socket-group",
+        "--anonymous ", "--anonymous-remote", "--encoder", "--render-node"}) {
     EXPECT_THAT(FlagsHelp(), HasSubstr(flag));
   }
   EXPECT_TRUE(Parse({"-h"})->help);

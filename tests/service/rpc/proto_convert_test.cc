@@ -16,7 +16,7 @@ TEST(ProtoConvertTest, EverySpecSurvivesTheWayToTheWireAndBack) {
   specs[1].flip_events = FlipEventChoice::kNone;
   specs[2].device = CdevSpec{"/dev/vfio/devices/vfio3"};
   specs[2].dialect = AbiDialect::kV1;
-  specs[3].device = VmmSpec{4711, "0000:00:02.0"};
+  specs[3].device = VmmSpec{4711, "0000:00:02.0", 123456};
   specs[3].flip_events = FlipEventChoice::kEventfdIoctl;
   for (const DisplaySpec& spec : specs) {
     auto back = ToSpec(ToProto(spec));
@@ -80,8 +80,11 @@ TEST(ProtoConvertTest, WhereThePixelsComeFromIsForWhoManagesTheDisplay) {
   DisplaySnapshot snapshot;
   snapshot.id = "vm1";
   snapshot.spec.device = VmmSpec{4711, ""};
+  snapshot.device_description = "borrowed from process 4711";
   EXPECT_EQ(ToProto(snapshot, wall, true).source().vmm().pid(), 4711);
+  EXPECT_EQ(ToProto(snapshot, wall, true).device_description(), "borrowed from process 4711");
   EXPECT_FALSE(ToProto(snapshot, wall, false).has_source());
+  EXPECT_EQ(ToProto(snapshot, wall, false).device_description(), "");
   EXPECT_EQ(ToProto(snapshot, wall, false).name(), "displays/vm1");
 }
 

@@ -7,10 +7,15 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <atomic>
 #include <chrono>
 #include <string>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "service/rpc/connection_guard.h"
 #include "service/rpc/grpc_queue.h"
 #include "tests/service/rpc/test_gate.h"
 
@@ -71,6 +76,49 @@ TEST(TcpAcceptorTest, HandsConnectionsToGrpcUntilItIsStopped) {
   address.sin_port = htons(static_cast<uint16_t>(std::stoi(target.substr(target.find(':') + 1))));
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   EXPECT_NE(connect(late.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  server->Shutdown();
+  queue.Stop();
+}
+
+TEST(TcpAcceptorTest, StopsWhileConnectionsKeepComing) {
+  auto listener = ListenOnTcp("127.0.0.1:0");
+  ASSERT_TRUE(listener.ok()) << listener.status();
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<uint16_t>(listener->port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  // Refuses them all: what is to be seen is how they are accepted.
+  const Logger log(LogLevel::kError);
+  ConnectionGuard::Options options;
+  options.shares.all_max = 0;
+  auto guard = ConnectionGuard::Make(log, std::move(options));
+  ASSERT_TRUE(guard.ok()) << guard.status();
+  TcpAcceptor acceptor(guard->get());
+  grpc::ServerBuilder builder;
+  acceptor.Add(builder, *std::move(listener), grpc::InsecureServerCredentials());
+  testing::TestGate gate;
+  GrpcQueue queue(MonotonicClock(), gate.gate());
+  queue.AddTo(builder);
+  const auto server = builder.BuildAndStart();
+  ASSERT_NE(server, nullptr);
+  queue.Serve();
+  ASSERT_TRUE(acceptor.Start().ok());
+  // Who connects faster than anybody can accept: the socket's backlog is never empty.
+  std::atomic<bool> done = false;
+  std::atomic<int> came = 0;
+  std::vector<std::thread> storm;
+  for (int i = 0; i < 4; ++i) {
+    storm.emplace_back([&] {
+      while (!done) {
+        const Fd fd(KernelSys(), socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+        if (connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) ++came;
+      }
+    });
+  }
+  while (came < 100) std::this_thread::yield();
+  acceptor.Stop();
+  done = true;
+  for (std::thread& thread : storm) thread.join();
   server->Shutdown();
   queue.Stop();
 }

@@ -7,7 +7,8 @@
 
 namespace planecast::testing {
 
-/// Takes everybody who comes by a connection without a stamp, e.g. in process, for an operator.
+/// Takes everybody who comes by a connection without a stamp, e.g. in process, for an operator. It
+/// knows one listener, in plain text and without a role.
 class TestGate {
  public:
   GrpcGate& gate() { return gate_; }
@@ -15,7 +16,7 @@ class TestGate {
  private:
   GrpcGate gate_{{std::make_shared<AccessPolicy>(RoleSet(), std::vector<Binding>()),
                   TicketStore::Make(MonotonicClock())},
-                 PeerReader({}, "operator")};
+                 PeerReader({ListenerFacts()}, "operator")};
 };
 
 }  // namespace planecast::testing

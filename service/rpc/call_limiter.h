@@ -1,0 +1,62 @@
+// How many calls a connection and an address may make.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+
+#include "service/sockets/token_bucket.h"
+
+namespace planecast {
+
+/// Calls a second, and at once. What is there to be done by calls is little: a stream is one call
+/// for as long as it lasts. A wall of 64 displays that starts, or takes a snapshot of each, makes
+/// 64; at 2,000 a second nobody notices anything yet.
+struct CallLimits {
+  double connection_hz = 200;
+  /// As many as may be under way at a time.
+  double connection_burst = 256;
+  /// For each viewer on a connection: a viewer over HTTP reports some 10 times a second, by calls.
+  double viewer_hz = 20;
+  /// An address, or a uid, may make so many times as many.
+  double address_factor = 4;
+  /// Operators' sockets: so many times as many. Whoever may stop a display may still not stop the
+  /// house by a script that runs wild.
+  double operator_factor = 10;
+};
+
+/// Thread-compatible. Times are monotonic.
+class CallLimiter {
+ public:
+  enum class Verdict { kFirst, kFine, kTooMany };
+
+  explicit CallLimiter(CallLimits limits) : limits_(limits) {}
+
+  /// A call came by a connection. kFirst if none was seen of it, or none for long.
+  Verdict Count(const std::string& connection, const std::string& address, double factor,
+                int64_t now_ns);
+  /// As above, for who has no connections that can be told apart. Never kFirst.
+  Verdict CountAddress(const std::string& address, double factor, int64_t now_ns);
+  /// A call of the connection was let in. True if that is news.
+  bool NoteKnown(const std::string& connection);
+  void AddViewers(const std::string& connection, const std::string& address, int change,
+                  int64_t now_ns);
+
+ private:
+  struct Entry {
+    TokenBucket calls;
+    int viewers = 0;
+    bool known = false;
+  };
+  using Entries = std::unordered_map<std::string, Entry>;
+
+  Entry& EntryOf(Entries& entries, const std::string& key, double factor);
+  void Forget(int64_t now_ns);
+
+  const CallLimits limits_;
+  Entries connections_;
+  Entries addresses_;
+  int counts_until_forget_ = 0;
+};
+
+}  // namespace planecast

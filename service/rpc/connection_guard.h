@@ -1,0 +1,155 @@
+// Keeps connections within what they may take of what all share: how many there are, what they
+// send, what they call.
+#pragma once
+
+#include <grpcpp/server_context.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "service/rpc/call_limiter.h"
+#include "service/rpc/door.h"
+#include "service/sockets/connection_shares.h"
+#include "service/sockets/connection_watch.h"
+#include "service/telemetry/log.h"
+#include "vfio/clock.h"
+
+namespace planecast {
+
+/// Calls that the server's thread takes in before it comes back to those that it has. Of two
+/// connections that start as many as each may have under way; more, before anybody has been
+/// answered, are a flood, and would fill memory.
+inline constexpr int kCallsPerTurnMax = 512;
+
+/// The cut at the acceptors. gRPC reads a connection for as long as bytes are there, on the thread
+/// that serves everybody; what is to be refused must be refused before, or by another thread.
+///
+/// Each address has its share of TCP, each uid of the viewers' unix socket. Operators' sockets have
+/// no shares. But they too are held to a number of calls, which no hand reaches and a script does
+/// that runs wild.
+///
+/// Thread-safe.
+class ConnectionGuard {
+ public:
+  struct Options {
+    ConnectionShares::Limits shares;
+    WatchLimits watch;
+    CallLimits calls;
+    int calls_per_turn_max = kCallsPerTurnMax;
+    Clock* clock = &MonotonicClock();
+    /// For the audit log: the peer, its limit key, why. Null: nobody. Called by any thread.
+    std::function<void(const std::string& peer, const std::string& limit_key, ConnectionRefusal)>
+        on_refusal;
+  };
+  /// A viewer's stream on a connection, which may send more for as long as this lives. Move-only.
+  class ViewerHold {
+   public:
+    ViewerHold() = default;
+    ViewerHold(ConnectionGuard* guard, std::string peer_uri, std::string name)
+        : guard_(guard), peer_uri_(std::move(peer_uri)), name_(std::move(name)) {}
+    ViewerHold(ViewerHold&& other) noexcept
+        : guard_(std::exchange(other.guard_, nullptr)),
+          peer_uri_(std::move(other.peer_uri_)),
+          name_(std::move(other.name_)) {}
+    ViewerHold& operator=(ViewerHold&& other) noexcept {
+      Release();
+      guard_ = std::exchange(other.guard_, nullptr);
+      peer_uri_ = std::move(other.peer_uri_);
+      name_ = std::move(other.name_);
+      return *this;
+    }
+    ViewerHold(const ViewerHold&) = delete;
+    ViewerHold& operator=(const ViewerHold&) = delete;
+    ~ViewerHold() { Release(); }
+
+   private:
+    void Release();
+
+    ConnectionGuard* guard_ = nullptr;
+    std::string peer_uri_;
+    std::string name_;
+  };
+
+  /// `log` must outlive the guard, and the guard all who were given it.
+  static absl::StatusOr<std::unique_ptr<ConnectionGuard>> Make(const Logger& log, Options options);
+  ~ConnectionGuard() { Stop(); }
+  ConnectionGuard(const ConnectionGuard&) = delete;
+  ConnectionGuard& operator=(const ConnectionGuard&) = delete;
+
+  void Start() { watch_->Start(); }
+  /// Nobody is watched any more. Idempotent.
+  void Stop() { watch_->Stop(); }
+  /// What the thread does, once. For tests that have no thread.
+  void Turn(int max_ms) { watch_->Turn(max_ms); }
+
+  // --- For acceptors, of a socket that they are about to hand to gRPC.
+
+  /// False if it is to be closed. `listener` is -1 for one whose calls don't know theirs.
+  bool TakeTcp(int socket, const sockaddr_storage& peer, int listener);
+  /// A unix socket, of somebody with this uid, who comes by the way in that has this identity.
+  /// Never false for operators.
+  bool TakeUnix(int socket, uint32_t uid, const DoorIdentity& identity);
+
+  // --- For gRPC's own thread, before a call is anybody's: as a CallSieve.
+
+  /// False if the call is to be refused at once, before it takes memory.
+  bool AdmitCall(const DoorIdentity& identity);
+
+  // --- For the queue.
+
+  /// Its thread came back from gRPC.
+  void NextTurn() {
+    calls_this_turn_ = 0;
+    ++turn_;
+  }
+  /// A call was accepted. False if its connection was cut off for too many.
+  bool OnCall(const grpc::ServerContext& context) { return OnCall(context.peer(), &context); }
+  /// The same, of ServerContext::peer(). Null: by a listener whose calls don't know theirs.
+  bool OnCall(const std::string& peer_uri, const grpc::ServerContext* context);
+  /// It was made by somebody with a right, and is a viewer's stream or not. Of a stream the hold is
+  /// to live as long as it.
+  ViewerHold OnAdmitted(const grpc::ServerContext& context, bool viewer_stream);
+
+  ConnectionReading Read() const;
+
+ private:
+  /// Lines about connections in a while; whoever connects can't fill the log.
+  struct LogWindow {
+    int64_t start_ns = 0;
+    int lines = 0;
+    int left_out = 0;
+  };
+
+  ConnectionGuard(const Logger& log, Options options);
+  void OnEnd(const WatchedConnection& who, std::optional<ConnectionRefusal> cut_off);
+  void Refused(const std::string& peer, const std::string& address, ConnectionRefusal why);
+  void LogLine(const std::string& line);
+
+  const Logger& log_;
+  const Options options_;
+  ConnectionShares shares_;
+  /// Of the viewers' unix socket, by uid.
+  ConnectionShares unix_shares_;
+  std::atomic<int> calls_this_turn_ = 0;
+  std::atomic<uint64_t> turn_ = 0;
+  std::atomic<size_t> unix_open_ = 0;
+  std::array<std::atomic<uint64_t>, kConnectionRefusalsSize> refused_{};
+  std::mutex calls_mutex_;
+  CallLimiter calls_;
+  std::mutex log_mutex_;
+  LogWindow log_window_;
+  /// Last: its thread uses the others.
+  std::unique_ptr<ConnectionWatch> watch_;
+};
+
+}  // namespace planecast

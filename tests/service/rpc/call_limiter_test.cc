@@ -1,0 +1,74 @@
+#include "service/rpc/call_limiter.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace planecast {
+namespace {
+
+using Verdict = CallLimiter::Verdict;
+
+constexpr int64_t kSecondNs = 1'000'000'000;
+constexpr int64_t kStartNs = 1000 * kSecondNs;
+constexpr CallLimits kLimits{
+    .connection_hz = 10, .connection_burst = 5, .viewer_hz = 3, .address_factor = 2};
+
+class CallLimiterTest : public ::testing::Test {
+ protected:
+  /// How many of many calls at once are let through.
+  int Let(const std::string& connection, const std::string& address, int64_t now_ns) {
+    int let = 0;
+    for (int i = 0; i < 100; ++i) {
+      if (limiter_.Count(connection, address, 1, now_ns) != Verdict::kTooMany) ++let;
+    }
+    return let;
+  }
+  CallLimiter limiter_{kLimits};
+};
+
+TEST_F(CallLimiterTest, AConnectionMakesItsBurstAndThenItsRate) {
+  EXPECT_EQ(Let("1", "a", kStartNs), 5);
+  EXPECT_EQ(Let("1", "a", kStartNs + kSecondNs / 5), 2);
+}
+
+TEST_F(CallLimiterTest, AnAddressMakesWhatAFewConnectionsMay) {
+  EXPECT_EQ(Let("1", "a", kStartNs), 5);
+  EXPECT_EQ(Let("2", "a", kStartNs) + Let("3", "a", kStartNs), 5);
+  EXPECT_EQ(Let("4", "b", kStartNs), 5);
+}
+
+TEST_F(CallLimiterTest, TheFirstCallOfAConnectionIsTold) {
+  EXPECT_EQ(limiter_.Count("1", "a", 1, kStartNs), Verdict::kFirst);
+  EXPECT_EQ(limiter_.Count("1", "a", 1, kStartNs), Verdict::kFine);
+  EXPECT_EQ(limiter_.Count("2", "a", 1, kStartNs), Verdict::kFirst);
+}
+
+TEST_F(CallLimiterTest, ViewersMayMakeMoreForAsLongAsTheyAreThere) {
+  limiter_.AddViewers("1", "a", 10, kStartNs);
+  EXPECT_EQ(Let("1", "a", kStartNs), 5);
+  // 40 a second.
+  EXPECT_EQ(Let("1", "a", kStartNs + kSecondNs / 10), 4);
+  limiter_.AddViewers("1", "a", -10, kStartNs + kSecondNs / 10);
+  EXPECT_EQ(Let("1", "a", kStartNs + 3 * kSecondNs / 10), 2);
+}
+
+TEST_F(CallLimiterTest, AFactorMultipliesAll) {
+  int let = 0;
+  for (int i = 0; i < 100; ++i) {
+    if (limiter_.CountAddress("u", 2, kStartNs) == Verdict::kFine) ++let;
+  }
+  EXPECT_EQ(let, 20);
+  EXPECT_EQ(limiter_.CountAddress("other", 1, kStartNs), Verdict::kFine);
+}
+
+TEST_F(CallLimiterTest, ForgettingTheIdleGivesNobodyMore) {
+  EXPECT_EQ(Let("1", "a", kStartNs), 5);
+  for (int i = 0; i < 10'000; ++i) {
+    limiter_.Count("x" + std::to_string(i), "y" + std::to_string(i), 1, kStartNs);
+  }
+  EXPECT_EQ(Let("1", "a", kStartNs), 0);
+}
+
+}  // namespace
+}  // namespace planecast
