@@ -10,22 +10,18 @@ constexpr int kCountsPerForget = 4096;
 
 }  // namespace
 
-CallLimiter::Verdict CallLimiter::Count(const std::string& connection, const std::string& address,
-                                        double factor, int64_t now_ns) {
+bool CallLimiter::Count(const std::string& connection, const std::string& address, double factor,
+                        int64_t now_ns) {
   Forget(now_ns);
-  const bool first = connections_.find(connection) == connections_.end();
   Entry& own = EntryOf(connections_, connection, factor);
   Entry& all = EntryOf(addresses_, address, factor * limits_.address_factor);
-  const bool fine = own.calls.Take(1, now_ns) && all.calls.Take(1, now_ns);
-  if (!fine) return Verdict::kTooMany;
-  return first ? Verdict::kFirst : Verdict::kFine;
+  return own.calls.Take(1, now_ns) && all.calls.Take(1, now_ns);
 }
 
-CallLimiter::Verdict CallLimiter::CountAddress(const std::string& address, double factor,
-                                               int64_t now_ns) {
+bool CallLimiter::CountAddress(const std::string& address, double factor, int64_t now_ns) {
   Forget(now_ns);
   Entry& all = EntryOf(addresses_, address, factor * limits_.address_factor);
-  return all.calls.Take(1, now_ns) ? Verdict::kFine : Verdict::kTooMany;
+  return all.calls.Take(1, now_ns);
 }
 
 void CallLimiter::AddViewers(const std::string& connection, const std::string& address, int change,

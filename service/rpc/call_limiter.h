@@ -28,15 +28,13 @@ struct CallLimits {
 /// Thread-compatible. Times are monotonic.
 class CallLimiter {
  public:
-  enum class Verdict { kFirst, kFine, kTooMany };
-
   explicit CallLimiter(CallLimits limits) : limits_(limits) {}
 
-  /// A call came by a connection. kFirst if none was seen of it, or none for long.
-  Verdict Count(const std::string& connection, const std::string& address, double factor,
-                int64_t now_ns);
-  /// As above, for who has no connections that can be told apart. Never kFirst.
-  Verdict CountAddress(const std::string& address, double factor, int64_t now_ns);
+  /// A call came by a connection. False if that is too many.
+  bool Count(const std::string& connection, const std::string& address, double factor,
+             int64_t now_ns);
+  /// As above, for who has no connections that can be told apart.
+  bool CountAddress(const std::string& address, double factor, int64_t now_ns);
   /// A call of the connection was let in. True if that is news.
   bool NoteKnown(const std::string& connection);
   void AddViewers(const std::string& connection, const std::string& address, int change,

@@ -146,12 +146,12 @@ bool ConnectionGuard::AdmitCall(const DoorIdentity& identity) {
     const std::string address = UnixAddressOf(identity);
     const double factor =
         operators ? options_.calls.operator_factor / options_.calls.address_factor : 1;
-    auto verdict = CallLimiter::Verdict::kFine;
+    bool fine = true;
     {
       const std::lock_guard lock(calls_mutex_);
-      verdict = calls_.CountAddress(address, factor, options_.clock->NowNs());
+      fine = calls_.CountAddress(address, factor, options_.clock->NowNs());
     }
-    if (verdict == CallLimiter::Verdict::kTooMany) {
+    if (!fine) {
       // Who calls and leaves at once has no connection any more that could be cut off.
       if (!operators) unix_shares_.Bar(address, options_.clock->NowNs());
       watch_->CutOffAddress(address, ConnectionRefusal::kCalls);
@@ -166,14 +166,13 @@ bool ConnectionGuard::AdmitCall(const DoorIdentity& identity) {
 
 bool ConnectionGuard::OnCall(const std::string& peer_uri, const grpc::ServerContext* context) {
   if (!IsTcp(peer_uri)) return true;
-  auto verdict = CallLimiter::Verdict::kFine;
+  bool fine = true;
   {
     const std::lock_guard lock(calls_mutex_);
-    verdict = calls_.Count(peer_uri, LimitKeyOf(peer_uri), 1, options_.clock->NowNs());
+    fine = calls_.Count(peer_uri, LimitKeyOf(peer_uri), 1, options_.clock->NowNs());
   }
-  if (verdict == CallLimiter::Verdict::kFine) return true;
   const std::string name = NameOf(context, peer_uri);
-  if (verdict == CallLimiter::Verdict::kFirst) {
+  if (fine) {
     watch_->NoteCall(name);
     return true;
   }
@@ -203,8 +202,8 @@ ConnectionGuard::ViewerHold ConnectionGuard::OnAdmitted(const grpc::ServerContex
     shares_.NoteKnown(LimitKeyOf(peer_uri), now_ns);
   }
   if (!viewer_stream) return {};
-  watch_->AddViewers(name, 1);
-  return {this, std::move(peer_uri), std::move(name)};
+  auto useful = watch_->AddViewers(name, 1);
+  return {this, std::move(peer_uri), std::move(name), std::move(useful)};
 }
 
 void ConnectionGuard::ViewerHold::Release() {

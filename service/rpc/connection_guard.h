@@ -7,6 +7,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -55,22 +56,36 @@ class ConnectionGuard {
   class ViewerHold {
    public:
     ViewerHold() = default;
-    ViewerHold(ConnectionGuard* guard, std::string peer_uri, std::string name)
-        : guard_(guard), peer_uri_(std::move(peer_uri)), name_(std::move(name)) {}
+    ViewerHold(ConnectionGuard* guard, std::string peer_uri, std::string name,
+               std::shared_ptr<UsefulBytes> useful)
+        : guard_(guard),
+          peer_uri_(std::move(peer_uri)),
+          name_(std::move(name)),
+          useful_(std::move(useful)) {}
     ViewerHold(ViewerHold&& other) noexcept
         : guard_(std::exchange(other.guard_, nullptr)),
           peer_uri_(std::move(other.peer_uri_)),
-          name_(std::move(other.name_)) {}
+          name_(std::move(other.name_)),
+          useful_(std::move(other.useful_)) {}
     ViewerHold& operator=(ViewerHold&& other) noexcept {
       Release();
       guard_ = std::exchange(other.guard_, nullptr);
       peer_uri_ = std::move(other.peer_uri_);
       name_ = std::move(other.name_);
+      useful_ = std::move(other.useful_);
       return *this;
     }
     ViewerHold(const ViewerHold&) = delete;
     ViewerHold& operator=(const ViewerHold&) = delete;
     ~ViewerHold() { Release(); }
+
+    /// The stream has read a message of so many bytes, or written one.
+    void NoteMessage(size_t bytes) const {
+      if (useful_ != nullptr) useful_->NoteMessage(bytes);
+    }
+    void NoteWritten(size_t bytes) const {
+      if (useful_ != nullptr) useful_->NoteWritten(bytes);
+    }
 
    private:
     void Release();
@@ -78,6 +93,7 @@ class ConnectionGuard {
     ConnectionGuard* guard_ = nullptr;
     std::string peer_uri_;
     std::string name_;
+    std::shared_ptr<UsefulBytes> useful_;
   };
 
   /// `log` must outlive the guard, and the guard all who were given it.

@@ -65,6 +65,8 @@ class GrpcCall {
   virtual Shared shared() const { return Shared::kCalls; }
   /// That place, until the call's end. For calls that change it for another, or give it away.
   ShareHold& hold() { return hold_; }
+  /// Of a viewer's stream over TCP; what it reads and writes is to be noted there.
+  const ConnectionGuard::ViewerHold& viewer_hold() const { return viewer_hold_; }
 
   /// Whether the call may go on with this request, or on this display. A call whose method needs a
   /// right on a display writes nothing and can't end well before one of these said OK.

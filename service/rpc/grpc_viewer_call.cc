@@ -53,6 +53,7 @@ class StreamCall final : public ViewerCall {
       // A client that only listens may well have closed its side.
       return;
     }
+    viewer_hold().NoteMessage(request_.Length());
     auto request = Parse<v1::StreamDisplayRequest>(request_);
     request_.Clear();
     const absl::Status status = request.ok() ? Handle(*request) : request.status();
@@ -343,6 +344,7 @@ void ViewerCall::Pump() {
 void ViewerCall::HandleWritten(bool ok) {
   if (!ok) return;
   sent_bytes_ += writing_bytes_;
+  viewer_hold().NoteWritten(static_cast<size_t>(writing_bytes_));
   viewer_->OnWritten();
   if (goodbye_.has_value()) End(absl::OkStatus());
   Pump();

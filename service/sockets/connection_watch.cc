@@ -29,6 +29,8 @@ constexpr int kReadsInTurnMax = 4;
 /// meanwhile is little.
 constexpr int kUnreadBytesMax = 8 << 10;
 constexpr int kFullLooksMax = 20;
+/// A flood that is read as fast as it comes leaves nothing waiting at many a look.
+constexpr int64_t kQuickLooksNs = 200'000'000;
 /// What waits unread in a socket that is cut off is thrown away, as gRPC would read it all: so many
 /// times so much at most.
 constexpr size_t kDiscardBytes = 64 << 10;
@@ -136,7 +138,7 @@ int ConnectionWatch::WaitMsLocked(int64_t now_ns) const {
   std::optional<int64_t> next_ns;
   if (!active_.empty()) {
     next_ns = last_look_ns_ + LookInterval();
-    if (quick_) {
+    if (now_ns < quick_until_ns_) {
       next_ns = std::min(*next_ns, last_quick_look_ns_ + options_.limits.quick_look_interval_ns);
     }
   }
@@ -175,6 +177,7 @@ absl::Status ConnectionWatch::Watch(int socket, WatchedConnection who) {
                                       .fd = std::move(fd),
                                       .who = std::move(who),
                                       .bytes = bytes,
+                                      .unexplained = UnexplainedBucket(),
                                       .accepted_ns = now_ns});
   // The thread may be waiting for ever.
   if (first_to_wait) Wake();
@@ -183,7 +186,10 @@ absl::Status ConnectionWatch::Watch(int socket, WatchedConnection who) {
 
 void ConnectionWatch::NoteCall(const std::string& name) {
   const std::lock_guard lock(mutex_);
-  if (Connection* connection = FindLocked(name); connection != nullptr) connection->called = true;
+  Connection* connection = FindLocked(name);
+  if (connection == nullptr) return;
+  connection->called = true;
+  connection->useful->NoteCall();
 }
 
 void ConnectionWatch::NoteKnown(const std::string& name) {
@@ -205,10 +211,10 @@ void ConnectionWatch::ResizeLocked(Connection& connection) {
       limits.burst_bytes, options_.clock->NowNs());
 }
 
-void ConnectionWatch::AddViewers(const std::string& name, int change) {
+std::shared_ptr<UsefulBytes> ConnectionWatch::AddViewers(const std::string& name, int change) {
   const std::lock_guard lock(mutex_);
   Connection* connection = FindLocked(name);
-  if (connection == nullptr) return;
+  if (connection == nullptr) return nullptr;
   connection->viewers = std::max(connection->viewers + change, 0);
   connection->known = true;
   ResizeLocked(*connection);
@@ -216,6 +222,7 @@ void ConnectionWatch::AddViewers(const std::string& name, int change) {
   address.viewers = std::max(address.viewers + change, 0);
   address.known = true;
   ResizeLocked(address);
+  return connection->useful;
 }
 
 void ConnectionWatch::ResizeLocked(Address& address) {
@@ -319,7 +326,6 @@ void ConnectionWatch::LookLocked(int64_t now_ns, Ended& ended) {
   if (!look_now_ && (active_.empty() || passed_ns < LookInterval())) return;
   look_now_ = false;
   hurry_ = false;
-  quick_ = false;
   last_look_ns_ = now_ns;
   last_quick_look_ns_ = now_ns;
   for (const uint64_t id : std::vector<uint64_t>(active_)) {
@@ -340,7 +346,8 @@ void ConnectionWatch::LookLocked(int64_t now_ns, Ended& ended) {
 }
 
 void ConnectionWatch::LookQuicklyLocked(int64_t now_ns, Ended& ended) {
-  if (!quick_ || now_ns - last_quick_look_ns_ < options_.limits.quick_look_interval_ns) return;
+  if (now_ns >= quick_until_ns_) return;
+  if (now_ns - last_quick_look_ns_ < options_.limits.quick_look_interval_ns) return;
   last_quick_look_ns_ = now_ns;
   for (const uint64_t id : std::vector<uint64_t>(active_)) {
     Connection& connection = connections_.at(id);
@@ -366,7 +373,12 @@ std::optional<ConnectionRefusal> ConnectionWatch::LookAtTcpLocked(Connection& co
   connection.quiet_looks = connection.bytes_new == 0 ? connection.quiet_looks + 1 : 0;
   hurry_ = hurry_ || !connection.known;
   if (connection.who.factor == 0) return std::nullopt;
-  if (connection.bytes.Take(static_cast<double>(connection.bytes_new), now_ns)) return std::nullopt;
+  const auto came = static_cast<double>(connection.bytes_new);
+  const uint64_t useful = connection.useful->Read();
+  connection.unexplained.Give(static_cast<double>(useful - connection.useful_seen), now_ns);
+  connection.useful_seen = useful;
+  const bool explained = !connection.known || connection.unexplained.Take(came, now_ns);
+  if (explained && connection.bytes.Take(came, now_ns)) return std::nullopt;
   return ConnectionRefusal::kBytes;
 }
 
@@ -375,7 +387,7 @@ std::optional<ConnectionRefusal> ConnectionWatch::LookAtUnixLocked(Connection& c
   const int unread = UnreadBytes(connection.fd.get());
   const uint64_t turn = options_.turn == nullptr ? 0 : options_.turn();
   connection.quiet_looks = unread == 0 ? connection.quiet_looks + 1 : 0;
-  quick_ = quick_ || unread > 0;
+  if (unread > 0) quick_until_ns_ = now_ns + kQuickLooksNs;
   const int more = std::max(unread - connection.unread, 0);
   const bool same_turn = options_.turn != nullptr && turn == connection.turn;
   if (!same_turn) connection.reads_in_turn = 0;

@@ -2,6 +2,8 @@
 // nothing.
 #pragma once
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -42,6 +44,16 @@ inline constexpr double kFurtherViewerBytesPerSecond =
 // At once: a TLS handshake with a client's certificates, the metadata of some calls, and one
 // request of the largest size.
 inline constexpr double kBurstBytes = (16 << 10) + (16 << 10) + (64 << 10);
+// What is known to be of use counts apart: what came with a message that a call has read, the
+// window that a picture took, each of them twice; and a call's metadata. Beyond it there are pings,
+// and messages under way, as much as somebody unknown may send. Of the rest the parser alone knows,
+// and what does most harm is never a message: a header in crumbs, which gRPC parses anew with each.
+inline constexpr double kUnexplainedBytesPerSecond = 16 << 10;
+inline constexpr double kCallBytes = 16 << 10;
+/// Without the message itself.
+inline constexpr size_t kMessageFramingBytes = 9 + 5 + 29;
+/// A client gives the window back at least whenever so much of it was used.
+inline constexpr size_t kWindowUpdateEveryBytes = 8 << 10;
 // Before anybody has shown a right to anything on it: a handshake, and a few calls with their
 // metadata.
 inline constexpr double kUnknownBytesPerSecond = 16 << 10;
@@ -61,6 +73,7 @@ struct WatchLimits {
   double bytes_per_s = kViewerBytesPerSecond;
   double further_viewer_bytes_per_s = kFurtherViewerBytesPerSecond;
   double burst_bytes = kBurstBytes;
+  double unexplained_bytes_per_s = kUnexplainedBytesPerSecond;
   double unknown_bytes_per_s = kUnknownBytesPerSecond;
   double unknown_burst_bytes = kUnknownBurstBytes;
   double introduction_bytes = kIntroductionBytes;
@@ -72,7 +85,7 @@ struct WatchLimits {
   /// them, so often.
   int64_t look_interval_ns = 50'000'000;
   int64_t unknown_look_interval_ns = 10'000'000;
-  /// Unix sockets where bytes wait.
+  /// Unix sockets, while bytes wait in one and shortly after.
   int64_t quick_look_interval_ns = 2'000'000;
 };
 
@@ -88,6 +101,24 @@ struct WatchedConnection {
   double factor = 1;
   /// It is cut off if NoteCall doesn't come in time.
   bool awaits_call = true;
+};
+
+/// What a connection's bytes were of use for, in bytes that came or are to come; only ever more.
+/// Whoever reads and writes on it counts here. Thread-safe.
+class UsefulBytes {
+ public:
+  void NoteMessage(size_t message_bytes) { Add(2 * (kMessageFramingBytes + message_bytes)); }
+  void NoteWritten(size_t message_bytes) {
+    const auto updates = static_cast<double>(1 + message_bytes / kWindowUpdateEveryBytes);
+    Add(static_cast<uint64_t>(2 * kWindowUpdateBytes * updates));
+  }
+  void NoteCall() { Add(static_cast<uint64_t>(kCallBytes)); }
+  uint64_t Read() const { return bytes_.load(std::memory_order_relaxed); }
+
+ private:
+  void Add(uint64_t bytes) { bytes_.fetch_add(bytes, std::memory_order_relaxed); }
+
+  std::atomic<uint64_t> bytes_ = 0;
 };
 
 /// Has a duplicate of each connection's socket, by which it is shut down: gRPC then sees that the
@@ -131,12 +162,13 @@ class ConnectionWatch {
 
   /// Watches this connected socket from now on. The system call's error if there is no fd left.
   absl::Status Watch(int socket, WatchedConnection connection);
-  /// The connection of this name has called something.
+  /// The connection of this name has called something, for the first time or again.
   void NoteCall(const std::string& name);
   /// Somebody with a right has, on it.
   void NoteKnown(const std::string& name);
-  /// So many viewers more, or fewer, are on it.
-  void AddViewers(const std::string& name, int change);
+  /// So many viewers more, or fewer, are on it. What they read and write is to be counted there;
+  /// null if there is none of this name any more.
+  std::shared_ptr<UsefulBytes> AddViewers(const std::string& name, int change);
   /// Looks at all that send now instead of at the next look.
   void LookNow();
   /// False if there is none of this name any more.
@@ -150,6 +182,10 @@ class ConnectionWatch {
     Fd fd;
     WatchedConnection who;
     TokenBucket bytes;
+    /// Of what comes once it is known, what was of no use that we know of.
+    TokenBucket unexplained;
+    std::shared_ptr<UsefulBytes> useful = std::make_shared<UsefulBytes>();
+    uint64_t useful_seen = 0;
     int64_t accepted_ns = 0;
     /// TCP: what had come at the last look.
     uint64_t bytes_seen = 0;
@@ -208,6 +244,9 @@ class ConnectionWatch {
   TokenBucket FullBucket() const {
     return {options_.limits.bytes_per_s, options_.limits.burst_bytes};
   }
+  TokenBucket UnexplainedBucket() const {
+    return {options_.limits.unexplained_bytes_per_s, options_.limits.burst_bytes};
+  }
   void ResizeLocked(Connection& connection);
   int64_t LookInterval() const {
     return hurry_ ? options_.limits.unknown_look_interval_ns : options_.limits.look_interval_ns;
@@ -233,8 +272,8 @@ class ConnectionWatch {
   int64_t last_quick_look_ns_ = 0;
   /// An unknown connection sends: looks come closer.
   bool hurry_ = false;
-  /// Bytes wait in a unix socket.
-  bool quick_ = false;
+  /// Bytes waited in a unix socket a moment ago.
+  int64_t quick_until_ns_ = 0;
   bool look_now_ = false;
   bool stopping_ = false;
 };

@@ -18,6 +18,11 @@ class TokenBucket {
     level_ -= amount;
     return true;
   }
+  /// What doesn't fit in is lost.
+  void Give(double amount, int64_t now_ns) {
+    Refill(now_ns);
+    level_ = std::min(level_ + amount, burst_);
+  }
   bool Has(double amount, int64_t now_ns) {
     Refill(now_ns);
     return amount <= level_;

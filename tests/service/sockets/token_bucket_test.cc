@@ -23,5 +23,17 @@ TEST(TokenBucketTest, GivesWhatCameInAndNoMore) {
   EXPECT_FALSE(bucket.Take(1, now_ns));
 }
 
+TEST(TokenBucketTest, WhatIsGivenFitsInOrIsLost) {
+  TokenBucket bucket(1, 10);
+  const int64_t now_ns = 5 * kSecond;
+  EXPECT_TRUE(bucket.Take(10, now_ns));
+  bucket.Give(4, now_ns);
+  EXPECT_TRUE(bucket.Take(4, now_ns));
+  EXPECT_FALSE(bucket.Take(1, now_ns));
+  bucket.Give(1000, now_ns);
+  EXPECT_FALSE(bucket.Take(11, now_ns));
+  EXPECT_TRUE(bucket.Take(10, now_ns));
+}
+
 }  // namespace
 }  // namespace planecast
