@@ -24,8 +24,9 @@ using Event = v1::StreamEvent;
 
 constexpr size_t kUsualLimit = 1024;
 constexpr int kDisplays = 64;
-/// The viewers live in this process too: their sockets, and what gRPC's client waits with.
-constexpr size_t kOfViewers = kDisplays + 16;
+/// The viewers and the guests live in this process too. A viewer has a socket; a guest's next cursor
+/// is its memory and, fetched, a dma-buf, while the one before is still kept.
+constexpr size_t kOfTheTest = (1 + 2) * kDisplays + 16;
 
 /// Lowers this process's soft limit for as long as it lives.
 class LowerFileLimit {
@@ -120,8 +121,7 @@ class DaemonFdsTest : public DaemonTest {
 class ManyDisplaysTest : public DaemonFdsTest, public ::testing::WithParamInterface<const char*> {};
 
 TEST_P(ManyDisplaysTest, AreWatchedAtTheUsualLimitAndOperatorsComeIn) {
-  // The viewers' own ends are in this process too.
-  const LowerFileLimit limit(kUsualLimit + kDisplays + 1);
+  const LowerFileLimit limit(kUsualLimit + kOfTheTest);
   PlayGuests();
   Start();
   EXPECT_THAT(Shortages(), IsEmpty());
