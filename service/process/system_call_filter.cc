@@ -148,6 +148,14 @@ absl::Status CatchRefusedCalls() {
   return absl::ErrnoToStatus(errno, "can't catch SIGSYS");
 }
 
+// Libseccomp's macros for these leave fields to chance, which clang warns of.
+scmp_arg_cmp Equal(unsigned argument, uint64_t value) {
+  return {.arg = argument, .op = SCMP_CMP_EQ, .datum_a = value, .datum_b = 0};
+}
+scmp_arg_cmp Masked(unsigned argument, uint64_t mask, uint64_t value) {
+  return {.arg = argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
+}
+
 /// A filter that is being made. Remembers the first error.
 class Filter {
  public:
@@ -187,11 +195,11 @@ class Filter {
 };
 
 void AllowRequest(Filter& filter, uint64_t request) {
-  filter.Add(SCMP_ACT_ALLOW, "ioctl", {SCMP_A1(SCMP_CMP_MASKED_EQ, kRequestMask, request)});
+  filter.Add(SCMP_ACT_ALLOW, "ioctl", {Masked(1, kRequestMask, request)});
 }
 
 void AllowRequestsOfType(Filter& filter, char type) {
-  filter.Add(SCMP_ACT_ALLOW, "ioctl", {SCMP_A1(SCMP_CMP_MASKED_EQ, kTypeMask, TypeOf(type))});
+  filter.Add(SCMP_ACT_ALLOW, "ioctl", {Masked(1, kTypeMask, TypeOf(type))});
 }
 
 void AllowRequests(Filter& filter, const SystemCallNeeds& needs) {
@@ -209,25 +217,21 @@ void AllowRequests(Filter& filter, const SystemCallNeeds& needs) {
 
 /// Calls of which only a part is ours.
 void AllowParts(Filter& filter) {
-  filter.Add(SCMP_ACT_ALLOW, "clone",
-             {SCMP_A0(SCMP_CMP_MASKED_EQ, kThreadFlags | kNamespaceFlags, kThreadFlags)});
+  filter.Add(SCMP_ACT_ALLOW, "clone", {Masked(0, kThreadFlags | kNamespaceFlags, kThreadFlags)});
   // The broker's. All others were made before.
   filter.Add(SCMP_ACT_ALLOW, "socket",
-             {SCMP_A0(SCMP_CMP_EQ, AF_UNIX),
-              SCMP_A1(SCMP_CMP_MASKED_EQ, kSocketTypeMask & kRequestMask, SOCK_SEQPACKET)});
+             {Equal(0, AF_UNIX), Masked(1, kSocketTypeMask & kRequestMask, SOCK_SEQPACKET)});
   for (const uint64_t what : {PR_SET_NAME, PR_GET_NAME, PR_GET_DUMPABLE, PR_CAPBSET_READ}) {
-    filter.Add(SCMP_ACT_ALLOW, "prctl", {SCMP_A0(SCMP_CMP_EQ, what)});
+    filter.Add(SCMP_ACT_ALLOW, "prctl", {Equal(0, what)});
   }
   const auto self = static_cast<uint64_t>(getpid());
   // Its own limits and threads.
   for (const uint64_t pid : {uint64_t{0}, self}) {
-    filter.Add(SCMP_ACT_ALLOW, "prlimit64", {SCMP_A0(SCMP_CMP_EQ, pid)});
+    filter.Add(SCMP_ACT_ALLOW, "prlimit64", {Equal(0, pid)});
   }
-  filter.Add(SCMP_ACT_ALLOW, "tgkill", {SCMP_A0(SCMP_CMP_EQ, self)});
+  filter.Add(SCMP_ACT_ALLOW, "tgkill", {Equal(0, self)});
   // By which Mesa sees that two fds are one file.
-  filter.Add(
-      SCMP_ACT_ALLOW, "kcmp",
-      {SCMP_A0(SCMP_CMP_EQ, self), SCMP_A1(SCMP_CMP_EQ, self), SCMP_A2(SCMP_CMP_EQ, KCMP_FILE)});
+  filter.Add(SCMP_ACT_ALLOW, "kcmp", {Equal(0, self), Equal(1, self), Equal(2, KCMP_FILE)});
 }
 
 }  // namespace
