@@ -212,7 +212,9 @@ int64_t Rendition::KeyFrameNs() const {
   for (const Member& member : members_) {
     const Viewer::Wants& wants = member.wants;
     if (wants.join_key_frame && wants.ready) {
-      due_ns = std::min(due_ns, last_ns + kJoinKeyFrameIntervalMinNs);
+      const bool quick = quick_key_frames_ < kQuickKeyFramesMax;
+      due_ns =
+          std::min(due_ns, last_ns + (quick ? kJoinKeyFrameIntervalMinNs : kKeyFrameIntervalMinNs));
     }
     if (wants.resync_key_frame && wants.ready) {
       due_ns =
@@ -222,6 +224,17 @@ int64_t Rendition::KeyFrameNs() const {
     if (wants.requested_key_frame) due_ns = std::min(due_ns, last_ns + kKeyFrameIntervalMinNs);
   }
   return due_ns;
+}
+
+void Rendition::NoteKeyFrame(int64_t now_ns) {
+  metrics_.Add(Count::kKeyFrames);
+  const int64_t since_ns = now_ns - last_key_frame_ns_.value_or(kAtOnce / 2);
+  const int64_t intervals = since_ns / kKeyFrameIntervalMinNs;
+  // The one that this key frame ends had one.
+  const int64_t quick =
+      intervals == 0 ? quick_key_frames_ + 1 : quick_key_frames_ - (intervals - 1);
+  quick_key_frames_ = static_cast<int>(std::max<int64_t>(quick, 0));
+  last_key_frame_ns_ = now_ns;
 }
 
 int64_t Rendition::HeldBackUntilNs(const Frame* frame) const {
@@ -288,10 +301,7 @@ void Rendition::HandleUnit(std::shared_ptr<const AccessUnit> unit) {
   const int64_t now_ns = clock_.NowNs();
   KeepStillUnit(event);
   if (std::get<UnitEvent>(event->body).unit->refinement) metrics_.Add(Count::kRefinements);
-  if (key_frame) {
-    metrics_.Add(Count::kKeyFrames);
-    last_key_frame_ns_ = now_ns;
-  }
+  if (key_frame) NoteKeyFrame(now_ns);
   for (Member& member : members_) {
     due_.push_back(member.viewer->OfferUnitQuietly(event, now_ns, /*fresh=*/true));
     member.wants = member.viewer->GetWants();

@@ -28,6 +28,9 @@ inline constexpr int64_t kKeyFrameIntervalMinNs = 500'000'000;
 /// Key frames for viewers that join are at least this far apart: enough to merge a crowd, too short
 /// to be seen.
 inline constexpr int64_t kJoinKeyFrameIntervalMinNs = 50'000'000;
+/// So many in a row come as quickly as that; further ones are as far apart as the others. Who joins
+/// again and again costs everybody bits, for each makes a key frame of all others' picture too.
+inline constexpr int kQuickKeyFramesMax = 16;
 /// An encoder that fails is rebuilt after this, doubled each time up to the second.
 inline constexpr int64_t kEncoderRetryMinNs = 100'000'000;
 inline constexpr int64_t kEncoderRetryMaxNs = 5'000'000'000;
@@ -154,6 +157,7 @@ class Rendition {
   int64_t RefineNs(const Frame* frame) const;
   /// When a key frame that a viewer wants may be made, or kNever if none is wanted.
   int64_t KeyFrameNs() const;
+  void NoteKeyFrame(int64_t now_ns);
   /// Until when no frame may be tried, after errors or a change of size; INT64_MIN if at once.
   int64_t HeldBackUntilNs(const Frame* frame) const;
   std::optional<bool> Encode(Frame& frame, bool force_idr, int64_t now_ns);
@@ -206,6 +210,8 @@ class Rendition {
   /// As EncodeResult::refine_ns.
   int64_t refine_ns_ = kNever;
   std::optional<int64_t> last_key_frame_ns_;
+  /// Of quick key frames how many there were; one less for each interval in which none came.
+  int quick_key_frames_ = 0;
   FramePacer pacer_;
   /// Empty but while a unit is handed out; here so as not to be allocated each time.
   std::vector<Viewer::Notify> due_;

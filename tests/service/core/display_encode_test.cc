@@ -113,6 +113,39 @@ TEST_F(DisplayEncodeTest, ACrowdThatJoinsIsMerged) {
   }
 }
 
+TEST_F(DisplayEncodeTest, WhoJoinsAgainAndAgainGetsFewKeyFrames) {
+  auto first = h_.Join();
+  h_.Step();
+  TakeAll(*first);
+  h_.Flip(kSecond);
+  TakeAll(*first);
+  const auto key_frames_in_10_s = [&] {
+    const uint64_t before = h_.Value(Count::kKeyFrames);
+    for (int i = 0; i < 200; ++i) {
+      auto joiner = h_.Join();
+      h_.Flip(kJoinKeyFrameIntervalMinNs);
+      TakeAll(*first);
+      TakeAll(*joiner);
+    }
+    return h_.Value(Count::kKeyFrames) - before;
+  };
+  EXPECT_LE(key_frames_in_10_s(), kQuickKeyFramesMax + 21u);
+  EXPECT_LE(key_frames_in_10_s(), 21u);
+  // In peace those who join are served at once again.
+  for (int i = 0; i < kQuickKeyFramesMax; ++i) {
+    h_.Flip(2 * kSecond);
+    auto joiner = h_.Join();
+    h_.Flip(kJoinKeyFrameIntervalMinNs);
+    EXPECT_NE(TakeAll(*joiner).find("ACTIVE key"), std::string::npos);
+    TakeAll(*first);
+  }
+  auto crowd = h_.Join();
+  h_.Flip(kJoinKeyFrameIntervalMinNs);
+  auto another = h_.Join();
+  h_.Flip(kJoinKeyFrameIntervalMinNs);
+  EXPECT_NE(TakeAll(*another).find("ACTIVE key"), std::string::npos);
+}
+
 // --- Sizes, encoders.
 
 TEST_F(DisplayEncodeTest, ANewSizeMakesANewEncoderAndBeginsAnew) {
