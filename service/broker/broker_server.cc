@@ -126,11 +126,9 @@ Answer ProbeAnswer(DeviceOpener& opener) {
   return answer;
 }
 
-Answer MakeAnswer(const BrokerServer::State& state, const absl::StatusOr<FdPacket>& packet) {
+Answer MakeAnswer(const BrokerServer::State& state, const absl::StatusOr<std::string>& packet) {
   if (!packet.ok()) return Refusal(packet.status());
-  // It proves what it gives by itself, so there is nothing to hand to it.
-  if (!packet->fds.empty()) return Refusal(absl::InvalidArgumentError("the broker takes no fds"));
-  const auto request = ParseBrokerRequest(packet->bytes);
+  const auto request = ParseBrokerRequest(*packet);
   if (!request.ok()) return Refusal(request.status());
   if (std::holds_alternative<ProbeRequest>(*request)) return ProbeAnswer(state.opener);
   auto device = Open(state.opener, *request);
@@ -164,7 +162,8 @@ void Send(const Fd& peer, Answer answer) {
 
 void Serve(const std::shared_ptr<BrokerServer::State>& state, const Fd& peer) {
   if (!SetSocketTimeouts(peer, state->options.receive_timeout_ms).ok()) return;
-  const auto packet = ReceivePacket(peer, kBrokerPacketMaxBytes);
+  // It proves what it gives by itself, so there is nothing to hand to it.
+  const auto packet = ReceiveBytes(peer, kBrokerPacketMaxBytes);
   // Who asked nothing gets no answer.
   if (absl::IsDeadlineExceeded(packet.status()) || absl::IsUnavailable(packet.status())) return;
   Send(peer, MakeAnswer(*state, packet));
@@ -173,7 +172,7 @@ void Serve(const std::shared_ptr<BrokerServer::State>& state, const Fd& peer) {
 /// With a packet unread, hanging up would take the answer back.
 void Refuse(const Fd& peer) {
   if (!SetSocketTimeouts(peer, kRefusedReceiveTimeoutMs).ok()) return;
-  if (!ReceivePacket(peer, kBrokerPacketMaxBytes).ok()) return;
+  if (!ReceiveBytes(peer, kBrokerPacketMaxBytes).ok()) return;
   Send(peer, Refusal(absl::ResourceExhaustedError(absl::StrCat(
                  "planecast-broker has ", kBrokerRequestsMax,
                  " requests under way, the most that it takes; does a device hang?"))));

@@ -127,7 +127,7 @@ TEST_F(BrokerServerTest, RefusesWhatIsNoRequestWithAReason) {
   EXPECT_EQ(Ask(request.SerializeAsString()).code(), 0);
   const auto with_fd = Ask(request.SerializeAsString(), {STDERR_FILENO});
   EXPECT_EQ(with_fd.code(), static_cast<int>(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(with_fd.message(), HasSubstr("takes no fds"));
+  EXPECT_THAT(with_fd.message(), HasSubstr("has fds, and none are taken"));
 }
 
 TEST_F(BrokerServerTest, WhatItIsAskedIsLoggedAndErrorsAreText) {
