@@ -32,6 +32,13 @@ absl::Status SysError(int64_t negative_errno, std::string_view what) {
   return absl::ErrnoToStatus(number, absl::string_view(what.data(), what.size()));
 }
 
+bool HasGfxPlane(Sys& sys, int fd) {
+  for (const AbiDialect dialect : {AbiDialect::kFinal, AbiDialect::kV15, AbiDialect::kV1}) {
+    if (GfxDevice(sys, fd, dialect).Probe().ok()) return true;
+  }
+  return false;
+}
+
 absl::StatusOr<PlaneKind> GfxDevice::Probe() {
   PlaneInfo unused;
   if (dialect_ == AbiDialect::kV1) {

@@ -108,6 +108,11 @@ class FakeVmm : public Sys {
     std::filesystem::create_directories(sys("class") / device_class / name);
     std::ofstream(sys("class") / device_class / name / "dev") << major << ":" << minor << "\n";
   }
+  /// What sysfs says of a PCI function.
+  void SayPciClass(const std::string& name, const std::string& pci_class) const {
+    std::filesystem::create_directories(sys("bus") / "pci" / "devices" / name);
+    std::ofstream(sys("bus") / "pci" / "devices" / name / "class") << pci_class << "\n";
+  }
   /// What fdinfo says of every copy of an fd of the VMM.
   void SayInFdinfo(int vmm_fd, const std::string& line) { infos_[vmm_fd] = line; }
 
