@@ -116,17 +116,22 @@ absl::StatusOr<std::vector<VmmFd>> FindFds(Sys& sys, pid_t pid, const BorrowPath
   if (error) return absl::NotFoundError(absl::StrCat("there is no process ", pid));
   std::vector<VmmFd> fds;
   size_t seen = 0;
-  for (; entry != fs::directory_iterator() && seen < kFdsMax; entry.increment(error), ++seen) {
+  for (; entry != fs::directory_iterator(); entry.increment(error), ++seen) {
+    // What was not seen could be another device, or another group.
+    if (seen == kFdsMax) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("process ", pid, " has more than ", kFdsMax, " files open; is it a VMM?"));
+    }
     mode_t kind = 0;
     const auto fd = AsVmmFd(entry->path());
     const bool is_looked_at =
         fd.has_value() && sys.FileKind(entry->path().c_str(), &kind) == 0 && MayBeVfio(kind);
     if (is_looked_at) fds.push_back(*fd);
-    if (error) break;
     if (fds.size() <= kVfioFdsMax) continue;
     return absl::FailedPreconditionError(absl::StrCat(
         "process ", pid, " has more than ", kVfioFdsMax, " files of VFIO open; is it a VMM?"));
   }
+  if (error) return SysError(-error.value(), absl::StrCat("listing the fds of process ", pid));
   return fds;
 }
 

@@ -19,9 +19,14 @@
 #include "planecast/broker/v1/broker.pb.h"
 #include "service/broker/request.h"
 #include "service/sockets/fd_packet.h"
+#include "service/sockets/token_bucket.h"
 #include "service/sockets/unix_socket.h"
 
 namespace planecast {
+
+/// "refused:" lines of the log: so many at once, and so many a second.
+constexpr double kRefusalLinesMax = 10;
+constexpr double kRefusalLinesPerS = 1;
 
 /// What threads of requests share with the server, and may outlive it with.
 struct BrokerServer::State {
@@ -48,12 +53,28 @@ struct BrokerServer::State {
   void Log(const std::string& line) const {
     if (options.log != nullptr) options.log(line);
   }
+  /// A line that a peer can have written as often as it likes. The next one says how many were left
+  /// out.
+  void LogRefusal(const std::string& line) {
+    int left_out = 0;
+    {
+      const std::lock_guard lock(mutex);
+      if (!refusals.Take(1, options.clock->NowNs())) {
+        ++refusals_left_out;
+        return;
+      }
+      left_out = std::exchange(refusals_left_out, 0);
+    }
+    Log(left_out == 0 ? line : absl::StrCat(line, " (", left_out, " more were left out before)"));
+  }
 
   DeviceOpener& opener;
   const BrokerOptions options;
   std::mutex mutex;
   std::condition_variable left;
   int under_way = 0;
+  TokenBucket refusals{kRefusalLinesPerS, kRefusalLinesMax};
+  int refusals_left_out = 0;
 };
 
 namespace {
@@ -126,14 +147,14 @@ Answer ProbeAnswer(DeviceOpener& opener) {
   return answer;
 }
 
-Answer MakeAnswer(const BrokerServer::State& state, const absl::StatusOr<std::string>& packet) {
+Answer MakeAnswer(BrokerServer::State& state, const absl::StatusOr<std::string>& packet) {
   if (!packet.ok()) return Refusal(packet.status());
   const auto request = ParseBrokerRequest(*packet);
   if (!request.ok()) return Refusal(request.status());
   if (std::holds_alternative<ProbeRequest>(*request)) return ProbeAnswer(state.opener);
   auto device = Open(state.opener, *request);
   if (!device.ok()) {
-    state.Log(
+    state.LogRefusal(
         absl::StrCat("refused: ", Describe(*request), ": ", Printable(device.status().message())));
     return Refusal(device.status());
   }
