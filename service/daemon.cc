@@ -151,7 +151,7 @@ class Daemon::Impl {
                                                        parts_.clock, MakeShares(config_.limits())},
                                        MakePeerReader(config_));
     queue_ = std::make_unique<GrpcQueue>(*parts_.clock, *gate_, guard_.get());
-    if (auto status = StartHandOver(); !status.ok()) return status;
+    if (auto status = MakeHandOver(); !status.ok()) return status;
     const EncoderCatalog catalog = EncoderCatalog::Probe({.render_nodes = NamedRenderNodes()});
     TellEncoders(catalog);
     for (const RenderNode& node : catalog.render_nodes()) render_nodes_.insert(node.path);
@@ -159,8 +159,10 @@ class Daemon::Impl {
     if (auto status = StartMetrics(); !status.ok()) return status;
     MakeServices(catalog);
     if (auto status = StartServer(); !status.ok()) return status;
-    // Whatever makes sockets has made them, and nobody was listened to yet.
+    // Whatever makes sockets has made them, and nobody was listened to yet, but who asked for
+    // metrics on loopback.
     if (auto status = Call(parts_.on_probed); !status.ok()) return status;
+    ServeHandOver();
     AttachConfigured();
     starting_ = false;
     return TakeConnections();
@@ -296,13 +298,18 @@ class Daemon::Impl {
     if (hand_over_listener_.valid()) unlink(config_.hand_over_socket_path().c_str());
   }
 
-  absl::Status StartHandOver() {
+  void ServeHandOver() {
+    if (hand_over_ == nullptr) return;
+    hand_over_->Serve();
+    log_.Info("", absl::StrCat("devices can be handed over on ", config_.hand_over_socket_path()));
+  }
+
+  absl::Status MakeHandOver() {
     if (config_.hand_over_socket_path().empty()) return absl::OkStatus();
-    auto server = HandOverServer::Start(config_.hand_over_socket_path(),
-                                        std::move(hand_over_listener_), log_, *parts_.clock);
+    auto server = HandOverServer::Make(config_.hand_over_socket_path(),
+                                       std::move(hand_over_listener_), log_, *parts_.clock);
     if (!server.ok()) return server.status();
     hand_over_ = *std::move(server);
-    log_.Info("", absl::StrCat("devices can be handed over on ", config_.hand_over_socket_path()));
     return absl::OkStatus();
   }
 
@@ -385,7 +392,8 @@ class Daemon::Impl {
     if (std::holds_alternative<FakeSpec>(spec.device) && !config_.allow_fake_devices()) {
       return absl::PermissionDeniedError(std::string(kNoFakeDevices));
     }
-    // The daemon is privileged: it opens nothing as a GPU on a client's word alone.
+    // It opens nothing as a GPU on a client's word alone: any file that the daemon may open could
+    // be named.
     if (!spec.render_node.empty() && !render_nodes_.contains(spec.render_node)) {
       return absl::NotFoundError(absl::StrCat(
           "there was no render node ", spec.render_node,

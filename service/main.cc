@@ -6,12 +6,14 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "service/certificates/make_certificate.h"
 #include "service/config/config.h"
@@ -43,8 +45,13 @@ int MakeCertificates(const planecast::Flags& flags) {
   planecast::CertificateWish wish{*flags.make_certificate, flags.hosts, flags.clients};
   std::string advice;
   if (geteuid() == 0 && !flags.hosts.empty()) {
-    const auto user =
-        planecast::FindDaemonUser(flags.user.value_or(std::string(planecast::kDefaultUser)));
+    std::string name = flags.user.value_or("");
+    if (flags.config_path.has_value()) {
+      const auto config = planecast::LoadConfig(flags);
+      if (!config.ok()) return Fail(kExitFailed, config.status());
+      name = config->user();
+    }
+    const auto user = planecast::FindDaemonUser(name.empty() ? planecast::kDefaultUser : name);
     if (user.ok()) wish.server_key_group = user->gid;
     if (!user.ok()) {
       advice = std::string("\nThe daemon can't read server.key yet: ") +
@@ -84,6 +91,22 @@ bool OpenStandardStreams(char** argv) {
   const std::string self = std::filesystem::read_symlink("/proc/self/exe", error);
   execv(self.c_str(), argv);
   return false;
+}
+
+/// Closes what whoever started this had open and did not mean for it: a shell's redirection, a
+/// script's file. The daemon's user could not open it, and the broker needs none of it.
+bool CloseInheritedFds() {
+  std::error_code error;
+  std::vector<int> inherited;
+  for (std::filesystem::directory_iterator it("/proc/self/fd", error), end; !error && it != end;
+       it.increment(error)) {
+    const int fd = std::atoi(it->path().filename().c_str());
+    const int flags = fcntl(fd, F_GETFD);
+    // What this process opened itself closes on exec.
+    if (fd > STDERR_FILENO && flags >= 0 && (flags & FD_CLOEXEC) == 0) inherited.push_back(fd);
+  }
+  for (const int fd : inherited) close(fd);
+  return !error;
 }
 
 /// Blocks the signals that end the daemon, or tell it that its broker has ended; to be called
@@ -158,6 +181,9 @@ int Serve(const planecast::config::v1::ServerConfig& config, const planecast::Fl
 
 int main(int argc, char** argv) {
   if (!OpenStandardStreams(argv)) return kExitFailed;
+  if (!CloseInheritedFds()) {
+    return Fail(kExitFailed, absl::UnavailableError("can't list its own fds; mount /proc"));
+  }
   // A peer or a log reader that went away is an error of one write, not the daemon's end.
   if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) return kExitFailed;
   // A file that may not grow any more, the audit log's, is an error of one write as well.

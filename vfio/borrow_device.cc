@@ -1,5 +1,6 @@
 // BorrowVmmDevice: a copy of the device fd of a running VMM.
 #include <errno.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -39,6 +40,13 @@ constexpr char kPtraceRemedy[] =
     "that takes CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, which planecast-broker has, or to run as "
     "the "
     "VMM's user with kernel.yama.ptrace_scope=0";
+
+// What a device or a group can be to the kernel: nothing that is in a folder, or a character
+// device. Files of other kinds may be of the VMM's own file system (FUSE), which never answers:
+// whoever asks it something waits for ever, and who closes a copy asks it.
+bool MayBeVfio(mode_t kind) {
+  return (kind & S_IFMT) == 0 || S_ISCHR(kind);
+}
 
 // An fd of the VMM by what its link calls it: where to look closer.
 struct VmmFd {
@@ -83,6 +91,7 @@ std::string DeviceNameFromFdinfo(Sys& sys, int fd) {
   return "";
 }
 
+// By its link alone.
 std::optional<VmmFd> AsVmmFd(const fs::path& link) {
   VmmFd fd;
   if (!absl::SimpleAtoi(link.filename().string(), &fd.number)) return std::nullopt;
@@ -97,7 +106,7 @@ std::optional<VmmFd> AsVmmFd(const fs::path& link) {
   return fd;
 }
 
-absl::StatusOr<std::vector<VmmFd>> FindFds(pid_t pid, const BorrowPaths& paths) {
+absl::StatusOr<std::vector<VmmFd>> FindFds(Sys& sys, pid_t pid, const BorrowPaths& paths) {
   std::error_code error;
   fs::directory_iterator entry(fs::path(paths.proc_root) / std::to_string(pid) / "fd", error);
   if (error == std::errc::permission_denied || error == std::errc::operation_not_permitted) {
@@ -107,13 +116,22 @@ absl::StatusOr<std::vector<VmmFd>> FindFds(pid_t pid, const BorrowPaths& paths) 
   if (error) return absl::NotFoundError(absl::StrCat("there is no process ", pid));
   std::vector<VmmFd> fds;
   size_t seen = 0;
-  for (; entry != fs::directory_iterator() && seen < kFdsMax; entry.increment(error), ++seen) {
-    if (auto fd = AsVmmFd(entry->path())) fds.push_back(*fd);
-    if (error) break;
+  for (; entry != fs::directory_iterator(); entry.increment(error), ++seen) {
+    // What was not seen could be another device, or another group.
+    if (seen == kFdsMax) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("process ", pid, " has more than ", kFdsMax, " files open; is it a VMM?"));
+    }
+    mode_t kind = 0;
+    const auto fd = AsVmmFd(entry->path());
+    const bool is_looked_at =
+        fd.has_value() && sys.FileKind(entry->path().c_str(), &kind) == 0 && MayBeVfio(kind);
+    if (is_looked_at) fds.push_back(*fd);
     if (fds.size() <= kVfioFdsMax) continue;
     return absl::FailedPreconditionError(absl::StrCat(
         "process ", pid, " has more than ", kVfioFdsMax, " files of VFIO open; is it a VMM?"));
   }
+  if (error) return SysError(-error.value(), absl::StrCat("listing the fds of process ", pid));
   return fds;
 }
 
@@ -157,7 +175,7 @@ class Vmm {
 };
 
 absl::Status Vmm::Look() {
-  const auto fds = FindFds(pid_, paths_);
+  const auto fds = FindFds(sys_, pid_, paths_);
   if (!fds.ok()) return fds.status();
   for (const VmmFd& fd : *fds) {
     const int number = sys_.PidfdGetfd(pidfd_.get(), fd.number);
@@ -165,6 +183,14 @@ absl::Status Vmm::Look() {
     if (number == -EBADF) continue;
     if (number < 0) return CopyRefused(number, pid_);
     Fd copy(sys_, number);
+    struct stat info {};
+    if (sys_.Fstat(number, &info) != 0 || !MayBeVfio(info.st_mode)) {
+      // Left open for as long as this process lives.
+      static_cast<void>(copy.Release());
+      return absl::FailedPreconditionError(
+          absl::StrCat("process ", pid_, " put another file in the place of its fd ", fd.number,
+                       " while it was looked at; is it a VMM?"));
+    }
     if (fd.kind == VmmFd::Kind::kDevice) {
       LookAtDevice(fd.number, std::move(copy));
     } else if (auto group = CharDeviceName(sys_, copy.get(), kGroupClass, paths_.sys_root)) {

@@ -12,6 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "vfio/fd.h"
+#include "vfio/fd_kind.h"
 
 namespace planecast {
 namespace {
@@ -21,6 +22,7 @@ constexpr char kVfioDirectory[] = "/dev/vfio";
 constexpr char kCdevDirectory[] = "/dev/vfio/devices";
 constexpr char kCdevPrefix[] = "/dev/vfio/devices/vfio";
 constexpr char kIommufdNode[] = "/dev/iommu";
+constexpr char kPciDisplayClass[] = "0x03";
 constexpr char kEffectiveKey[] = "CapEff:";
 // linux/capability.h
 constexpr int kCapDacOverride = 1;
@@ -104,6 +106,27 @@ std::string VmmProblem(Sys& sys, const std::string& proc_root) {
       "CAP_DAC_READ_SEARCH, which planecast-broker has");
 }
 
+/// A PCI function that is no display controller (class 03) is not even opened. What sysfs doesn't
+/// know is left to the one who opens it.
+absl::Status CheckPciClass(const std::string& device, const std::string& sys_root) {
+  if (!IsDeviceName(device)) return absl::OkStatus();
+  std::ifstream file(absl::StrCat(sys_root, "/bus/pci/devices/", device, "/class"));
+  std::string text;
+  if (!std::getline(file, text) || absl::StartsWith(text, kPciDisplayClass)) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat(device, " is no display: its PCI class is ", text));
+}
+
+/// The mdev or PCI function of a cdev; empty if sysfs does not know it.
+std::string DeviceOfCdev(int number, const std::string& sys_root) {
+  std::error_code error;
+  const auto target = std::filesystem::read_symlink(
+      absl::StrCat(sys_root, "/class/", kCdevClass, "/vfio", number, "/device"), error);
+  return error ? "" : target.filename().string();
+}
+
 }  // namespace
 
 absl::StatusOr<OpenedDevice> LocalOpener::WithHint(absl::StatusOr<OpenedDevice> opened) const {
@@ -113,11 +136,17 @@ absl::StatusOr<OpenedDevice> LocalOpener::WithHint(absl::StatusOr<OpenedDevice> 
 }
 
 absl::StatusOr<OpenedDevice> LocalOpener::OpenGroup(int group, std::string_view device) {
+  if (auto status = CheckPciClass(std::string(device), paths_.sys_root); !status.ok()) {
+    return status;
+  }
   return WithHint(OpenGroupDevice(sys_, group, device));
 }
 
 absl::StatusOr<OpenedDevice> LocalOpener::OpenCdev(std::string_view path) {
-  if (const auto number = CdevNumber(path); !number.ok()) return number.status();
+  const auto number = CdevNumber(path);
+  if (!number.ok()) return number.status();
+  const std::string device = DeviceOfCdev(*number, paths_.sys_root);
+  if (auto status = CheckPciClass(device, paths_.sys_root); !status.ok()) return status;
   return WithHint(OpenCdevDevice(sys_, path));
 }
 

@@ -54,10 +54,10 @@ bool IsPidfd(Sys& sys, int fd) {
 
 std::optional<std::string> CharDeviceName(Sys& sys, int fd, const std::string& device_class,
                                           const std::string& sys_root) {
-  struct stat info {};
-  if (sys.Fstat(fd, &info) != 0 || !S_ISCHR(info.st_mode)) return std::nullopt;
   const int flags = sys.GetFileFlags(fd);
   if (flags < 0 || (flags & O_PATH) != 0) return std::nullopt;
+  struct stat info {};
+  if (sys.Fstat(fd, &info) != 0 || !S_ISCHR(info.st_mode)) return std::nullopt;
   std::string path;
   if (sys.ReadFdLink(fd, &path) != 0) return std::nullopt;
   // What is behind the last slash has none, so that it names nothing outside of the class.

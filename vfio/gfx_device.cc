@@ -32,6 +32,13 @@ absl::Status SysError(int64_t negative_errno, std::string_view what) {
   return absl::ErrnoToStatus(number, absl::string_view(what.data(), what.size()));
 }
 
+bool HasGfxPlane(Sys& sys, int fd) {
+  for (const AbiDialect dialect : {AbiDialect::kFinal, AbiDialect::kV15, AbiDialect::kV1}) {
+    if (GfxDevice(sys, fd, dialect).Probe().ok()) return true;
+  }
+  return false;
+}
+
 absl::StatusOr<PlaneKind> GfxDevice::Probe() {
   PlaneInfo unused;
   if (dialect_ == AbiDialect::kV1) {
@@ -255,6 +262,12 @@ absl::Status GfxDevice::SetFlipEventfd(int eventfd) {
     uint64_t unused;
   } request = {eventfd, kFeatureFlagsUndefined, 0};
   const int result = sys_->Ioctl(fd_, abi::kSetGfxFlipEventfd, &request);
+  if (result == -EPERM) {
+    return absl::PermissionDeniedError(
+        "the draft ioctl VFIO_DEVICE_SET_GFX_FLIP_EVENTFD was refused, most likely by the daemon's "
+        "filter of system calls, which allows it only if a display of the config has flip_events: "
+        "FLIP_EVENTS_EVENTFD_IOCTL: configure one, or start planecastd with --no-seccomp");
+  }
   if (result < 0) return SysError(result, "the draft ioctl VFIO_DEVICE_SET_GFX_FLIP_EVENTFD");
   return absl::OkStatus();
 }

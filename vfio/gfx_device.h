@@ -22,6 +22,9 @@ namespace planecast {
 /// and a text that starts with `what`.
 absl::Status SysError(int64_t negative_errno, std::string_view what);
 
+/// Whether the device, which is bound, has a gfx plane by any dialect. Changes nothing on it.
+bool HasGfxPlane(Sys& sys, int fd);
+
 /// A device fd with a gfx plane.
 ///
 /// What this class cannot do is what a borrower must not do: there is no reset, no PCI interrupt,

@@ -92,6 +92,14 @@ absl::StatusOr<Fd> GetGroupDevice(const Fd& group, const std::string& name) {
   return SysError(fd, absl::StrCat("VFIO_GROUP_GET_DEVICE_FD of ", name));
 }
 
+/// Whoever opens for others gives out no device but displays: another one of VFIO is a way to
+/// whatever it can reach.
+absl::Status CheckHasPlane(const Fd& device, const std::string& name) {
+  if (HasGfxPlane(device.sys(), device.get())) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(name, " has no gfx plane: it is no vGPU with a display"));
+}
+
 }  // namespace
 
 absl::StatusOr<OpenedDevice> OpenGroupDevice(Sys& sys, int group, std::string_view device) {
@@ -109,6 +117,7 @@ absl::StatusOr<OpenedDevice> OpenGroupDevice(Sys& sys, int group, std::string_vi
   const std::string name(device);
   auto device_fd = GetGroupDevice(*group_fd, name);
   if (!device_fd.ok()) return device_fd.status();
+  if (auto status = CheckHasPlane(*device_fd, name); !status.ok()) return status;
 
   OpenedDevice opened;
   opened.keep_alive.push_back(*std::move(container));
@@ -138,6 +147,7 @@ absl::StatusOr<OpenedDevice> OpenCdevDevice(Sys& sys, std::string_view path) {
         "this driver can only be opened by a VMM with a KVM VM; borrow the device from the VMM");
   }
   if (result < 0) return SysError(result, "VFIO_DEVICE_BIND_IOMMUFD");
+  if (auto status = CheckHasPlane(*device, device_path); !status.ok()) return status;
   OpenedDevice opened;
   opened.keep_alive.push_back(*std::move(iommufd));
   opened.device = *std::move(device);

@@ -14,13 +14,14 @@ namespace planecast {
 
 /// Opens `device` (an mdev's UUID or a PCI address) of /dev/vfio/`group`, as the only owner.
 ///
-/// FAILED_PRECONDITION if another process holds the group (borrow from it instead), NOT_FOUND if
-/// group or device do not exist, PERMISSION_DENIED.
+/// FAILED_PRECONDITION if another process holds the group (borrow from it instead) or if the device
+/// has no gfx plane, NOT_FOUND if group or device do not exist, PERMISSION_DENIED.
 absl::StatusOr<OpenedDevice> OpenGroupDevice(Sys& sys, int group, std::string_view device);
 
 /// Opens `path`, e.g. /dev/vfio/devices/vfio0, and binds it to a new iommufd (Linux 6.6 and later).
 ///
-/// FAILED_PRECONDITION if another process has bound the device, NOT_FOUND, PERMISSION_DENIED.
+/// FAILED_PRECONDITION if another process has bound the device or if it has no gfx plane,
+/// NOT_FOUND, PERMISSION_DENIED.
 absl::StatusOr<OpenedDevice> OpenCdevDevice(Sys& sys, std::string_view path);
 
 /// Longest name of a device.

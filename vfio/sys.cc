@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -15,6 +17,7 @@ namespace planecast {
 namespace {
 
 constexpr size_t kFdTextMaxBytes = 4096;
+constexpr int kAskNobody = AT_STATX_DONT_SYNC;
 
 template <typename T>
 T OrErrno(T result) {
@@ -48,7 +51,24 @@ class Kernel : public Sys {
   int Munmap(void* address, size_t size_bytes) override {
     return OrErrno(munmap(address, size_bytes));
   }
-  int Fstat(int fd, struct stat* out) override { return OrErrno(fstat(fd, out)); }
+  int Fstat(int fd, struct stat* out) override {
+    struct statx info {};
+    constexpr unsigned kWhat = STATX_TYPE | STATX_MODE | STATX_INO | STATX_SIZE;
+    if (statx(fd, "", AT_EMPTY_PATH | kAskNobody, kWhat, &info) != 0) return -errno;
+    *out = {};
+    out->st_mode = info.stx_mode;
+    out->st_rdev = makedev(info.stx_rdev_major, info.stx_rdev_minor);
+    out->st_dev = makedev(info.stx_dev_major, info.stx_dev_minor);
+    out->st_ino = info.stx_ino;
+    out->st_size = static_cast<off_t>(info.stx_size);
+    return 0;
+  }
+  int FileKind(const char* path, mode_t* kind) override {
+    struct statx info {};
+    if (statx(AT_FDCWD, path, kAskNobody, STATX_TYPE, &info) != 0) return -errno;
+    *kind = info.stx_mode & S_IFMT;
+    return 0;
+  }
   int FileSystemType(int fd, uint64_t* type) override {
     struct statfs info {};
     if (fstatfs(fd, &info) != 0) return -errno;

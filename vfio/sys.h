@@ -33,7 +33,12 @@ class Sys {
   virtual int Mmap(size_t size_bytes, int prot, int flags, int fd, int64_t offset_bytes,
                    void** address) = 0;
   virtual int Munmap(void* address, size_t size_bytes) = 0;
+  /// fstat(2), of what the kernel knows already: the file's own file system is not asked, as one of
+  /// a VMM's making (FUSE) may never answer. st_mode, st_rdev, st_dev, st_ino and st_size alone.
   virtual int Fstat(int fd, struct stat* out) = 0;
+  /// The kind of file that `path` leads to, as S_IFMT of st_mode, by what the kernel knows already,
+  /// as Fstat. An anonymous file's is 0.
+  virtual int FileKind(const char* path, mode_t* kind) = 0;
   /// fstatfs(2): f_type alone, which tells what kind of file system the file is of.
   virtual int FileSystemType(int fd, uint64_t* type) = 0;
   /// What this process's /proc/self/fd and /proc/self/fdinfo say of `fd`. 0, and then the text is

@@ -79,9 +79,13 @@ std::string ExplainUnavailable(const std::string& message, const ServerAddress& 
                         ": run as the user that planecastd runs as, or take a ticket to "
                         "viewers.sock beside it, or to its TCP address");
   }
-  if (says("failed to connect") && says("socket closed") && !use_tls && !server.is_unix) {
-    return absl::StrCat(server.target,
-                        " closed the connection at once: if it wants TLS, use --tls-ca or --tls");
+  if (says("failed to connect") && (says("socket closed") || says("connection reset"))) {
+    const bool may_want_tls = !use_tls && !server.is_unix;
+    return absl::StrCat(server.target, " closed the connection at once: ",
+                        may_want_tls ? "if it wants TLS, use --tls-ca or --tls; else it " : "it ",
+                        "refuses this ", server.is_unix ? "user" : "address",
+                        " for now, for too many connections or for what came by them: wait a "
+                        "minute; planecastd's log says why");
   }
   if (says("failed to connect") || says("dns resolution failed")) {
     return ExplainNoServer(server, message);

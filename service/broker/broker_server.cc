@@ -19,9 +19,14 @@
 #include "planecast/broker/v1/broker.pb.h"
 #include "service/broker/request.h"
 #include "service/sockets/fd_packet.h"
+#include "service/sockets/token_bucket.h"
 #include "service/sockets/unix_socket.h"
 
 namespace planecast {
+
+/// "refused:" lines of the log: so many at once, and so many a second.
+constexpr double kRefusalLinesMax = 10;
+constexpr double kRefusalLinesPerS = 1;
 
 /// What threads of requests share with the server, and may outlive it with.
 struct BrokerServer::State {
@@ -48,12 +53,28 @@ struct BrokerServer::State {
   void Log(const std::string& line) const {
     if (options.log != nullptr) options.log(line);
   }
+  /// A line that a peer can have written as often as it likes. The next one says how many were left
+  /// out.
+  void LogRefusal(const std::string& line) {
+    int left_out = 0;
+    {
+      const std::lock_guard lock(mutex);
+      if (!refusals.Take(1, options.clock->NowNs())) {
+        ++refusals_left_out;
+        return;
+      }
+      left_out = std::exchange(refusals_left_out, 0);
+    }
+    Log(left_out == 0 ? line : absl::StrCat(line, " (", left_out, " more were left out before)"));
+  }
 
   DeviceOpener& opener;
   const BrokerOptions options;
   std::mutex mutex;
   std::condition_variable left;
   int under_way = 0;
+  TokenBucket refusals{kRefusalLinesPerS, kRefusalLinesMax};
+  int refusals_left_out = 0;
 };
 
 namespace {
@@ -126,16 +147,14 @@ Answer ProbeAnswer(DeviceOpener& opener) {
   return answer;
 }
 
-Answer MakeAnswer(const BrokerServer::State& state, const absl::StatusOr<FdPacket>& packet) {
+Answer MakeAnswer(BrokerServer::State& state, const absl::StatusOr<std::string>& packet) {
   if (!packet.ok()) return Refusal(packet.status());
-  // It proves what it gives by itself, so there is nothing to hand to it.
-  if (!packet->fds.empty()) return Refusal(absl::InvalidArgumentError("the broker takes no fds"));
-  const auto request = ParseBrokerRequest(packet->bytes);
+  const auto request = ParseBrokerRequest(*packet);
   if (!request.ok()) return Refusal(request.status());
   if (std::holds_alternative<ProbeRequest>(*request)) return ProbeAnswer(state.opener);
   auto device = Open(state.opener, *request);
   if (!device.ok()) {
-    state.Log(
+    state.LogRefusal(
         absl::StrCat("refused: ", Describe(*request), ": ", Printable(device.status().message())));
     return Refusal(device.status());
   }
@@ -164,7 +183,8 @@ void Send(const Fd& peer, Answer answer) {
 
 void Serve(const std::shared_ptr<BrokerServer::State>& state, const Fd& peer) {
   if (!SetSocketTimeouts(peer, state->options.receive_timeout_ms).ok()) return;
-  const auto packet = ReceivePacket(peer, kBrokerPacketMaxBytes);
+  // It proves what it gives by itself, so there is nothing to hand to it.
+  const auto packet = ReceiveBytes(peer, kBrokerPacketMaxBytes);
   // Who asked nothing gets no answer.
   if (absl::IsDeadlineExceeded(packet.status()) || absl::IsUnavailable(packet.status())) return;
   Send(peer, MakeAnswer(*state, packet));
@@ -173,7 +193,7 @@ void Serve(const std::shared_ptr<BrokerServer::State>& state, const Fd& peer) {
 /// With a packet unread, hanging up would take the answer back.
 void Refuse(const Fd& peer) {
   if (!SetSocketTimeouts(peer, kRefusedReceiveTimeoutMs).ok()) return;
-  if (!ReceivePacket(peer, kBrokerPacketMaxBytes).ok()) return;
+  if (!ReceiveBytes(peer, kBrokerPacketMaxBytes).ok()) return;
   Send(peer, Refusal(absl::ResourceExhaustedError(absl::StrCat(
                  "planecast-broker has ", kBrokerRequestsMax,
                  " requests under way, the most that it takes; does a device hang?"))));

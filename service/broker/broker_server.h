@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "absl/status/statusor.h"
+#include "vfio/clock.h"
 #include "vfio/device_opener.h"
 #include "vfio/fd.h"
 
@@ -26,6 +27,8 @@ struct BrokerOptions {
   int receive_timeout_ms = kBrokerReceiveTimeoutMs;
   /// Gets lines for the log, from any thread. May be null.
   std::function<void(const std::string&)> log = nullptr;
+  /// By which lines that a peer can cause are limited. Must outlive the server.
+  Clock* clock = &MonotonicClock();
 };
 
 /// Serves planecast.broker.v1. The fds of a reply are closed as soon as it was sent.

@@ -1,5 +1,6 @@
 // planecast-broker.
 #include <fcntl.h>
+#include <google/protobuf/stubs/logging.h>
 #include <poll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -26,9 +27,21 @@ using namespace planecast;  // NOLINT(google-build-using-namespace): nobody incl
 
 constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
-constexpr char kDacOverrideHint[] =
-    "start planecast-broker with --dac-override: 'systemctl edit planecast-broker', with that flag "
-    "in ExecStart= and CAP_DAC_OVERRIDE in CapabilityBoundingSet=";
+/// A unit's devices are those that the kernel had when it started.
+constexpr char kUnitHint[] =
+    "restart planecast-broker, if VFIO was loaded after it had started; or start it with "
+    "--dac-override: 'systemctl edit planecast-broker', with an empty ExecStart=, one with that "
+    "flag, and CAP_DAC_OVERRIDE in CapabilityBoundingSet=";
+/// Who started it by hand has no way to pass the flag on.
+constexpr char kChildHint[] =
+    "run planecastd and planecast-broker by their units, where the broker can have --dac-override";
+constexpr char kByHandHint[] = "start planecast-broker with --dac-override";
+
+const char* DacOverrideHint(const BrokerFlags& flags, bool socket_was_passed) {
+  if (flags.dac_override) return "";
+  if (flags.lifeline.has_value()) return kChildHint;
+  return socket_was_passed ? kUnitHint : kByHandHint;
+}
 
 int Fail(int code, const absl::Status& status) {
   std::fprintf(stderr, "planecast-broker: %.*s\n", static_cast<int>(status.message().size()),
@@ -100,7 +113,7 @@ int Run(const BrokerFlags& flags) {
   for (const std::string& note : *notes) Log(note);
 
   const Fd signals = MakeSignalFd(lifeline.has_value());
-  LocalOpener opener(KernelSys(), flags.dac_override ? "" : kDacOverrideHint);
+  LocalOpener opener(KernelSys(), DacOverrideHint(flags, listening->path.empty()));
   BrokerOptions options;
   options.streamer = *streamer;
   options.log = &Log;
@@ -118,6 +131,8 @@ int Run(const BrokerFlags& flags) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // What a peer sends is refused in our own words, once.
+  google::protobuf::SetLogHandler(nullptr);
   if (std::signal(SIGPIPE, SIG_IGN) == SIG_ERR) return kExitFailed;
   const auto flags =
       planecast::ParseBrokerFlags(std::span(argv, static_cast<size_t>(argc)).subspan(1));

@@ -1,5 +1,6 @@
 #include "service/broker/privileges.h"
 
+#include <grp.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <sched.h>
@@ -7,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdint>
@@ -60,6 +62,17 @@ void LockSecureBits(std::vector<std::string>& notes) {
                                "; no_new_privs holds all the same"));
 }
 
+/// Those that root's user is in open what is theirs.
+void LeaveGroups(std::vector<std::string>& notes) {
+  std::vector<gid_t> groups(static_cast<size_t>(std::max(getgroups(0, nullptr), 0)));
+  const int count = getgroups(static_cast<int>(groups.size()), groups.data());
+  groups.resize(static_cast<size_t>(std::max(count, 0)));
+  std::erase(groups, getegid());
+  if (groups.empty() || setgroups(0, nullptr) == 0) return;
+  notes.push_back(absl::StrCat("stays in ", groups.size(), " groups: ", Because(),
+                               "; take SupplementaryGroups= out of its unit"));
+}
+
 /// Keeps of `kept` what this process has, and nothing else.
 absl::Status SetCapabilities(uint64_t kept) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
@@ -84,7 +97,8 @@ absl::StatusOr<std::vector<std::string>> DropPrivileges(bool keep_dac_override) 
   if (geteuid() == 0) {
     uint64_t kept = Bit(CAP_SYS_PTRACE) | Bit(CAP_DAC_READ_SEARCH);
     if (keep_dac_override) kept |= Bit(CAP_DAC_OVERRIDE);
-    // All three take capabilities that go last.
+    // All four take capabilities that go last.
+    LeaveGroups(notes);
     LeaveNetwork(notes);
     DropBounds(kept, notes);
     LockSecureBits(notes);

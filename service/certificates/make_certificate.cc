@@ -283,7 +283,10 @@ absl::StatusOr<std::string> MakeCertificates(const CertificateWish& wish) {
                         absl::StrCat("the CA in ", wish.folder, ": ", pairs.status().message()));
   }
   if (!*has_ca) pairs->insert(pairs->begin(), {kCa, *std::move(ca)});
-  if (mkdir(wish.folder.c_str(), kFolderMode) != 0 && errno != EEXIST) {
+  if (mkdir(wish.folder.c_str(), kFolderMode) == 0) {
+    // Whatever the umask: the daemon's user has to get in, and each file has its own mode.
+    chmod(wish.folder.c_str(), kFolderMode);
+  } else if (errno != EEXIST) {
     return absl::ErrnoToStatus(errno, absl::StrCat("can't make the folder ", wish.folder));
   }
   if (auto status = WriteAll(wish.folder, *pairs, wish.server_key_group.value_or(kNoGroup));

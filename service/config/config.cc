@@ -4,6 +4,7 @@
 #include <google/protobuf/text_format.h>
 #include <netinet/in.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -199,6 +200,11 @@ void FillDefaults(ServerConfig& config) {
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
+  if (!file && errno == EACCES) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        path, ": can't be opened by uid ", geteuid(),
+        ": give it and its folders to a group of that user (chgrp, chmod 640 and 750)"));
+  }
   if (!file) {
     return absl::NotFoundError(absl::StrCat(path, ": can't be opened: ", std::strerror(errno)));
   }

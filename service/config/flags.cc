@@ -191,7 +191,7 @@ Usage: planecastd [--config FILE] [--socket PATH] [--socket-group GROUP] [--view
   --make-certificate DIR  Make files for TLS in DIR, say how to use them, and exit: server.pem and
                       server.key for the hosts, client-NAME.pem and .key for each client, signed by
                       the CA ca.pem and ca.key, which is made if DIR has none. Never writes over a
-                      file.
+                      file. server.key is for the daemon's user: --user's, or the config's.
   --host NAME         DNS name or IP address by which clients reach the server. May be repeated.
   --client NAME       A client's certificate, for bindings. May be repeated.
   --help, --version   Say this, or the version, and exit.

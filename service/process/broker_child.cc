@@ -34,11 +34,11 @@ constexpr int kSocketFd = 3;
 constexpr int kLifelineFd = 4;
 
 /// A folder that only root writes: a socket could be exchanged in any other.
-absl::Status MakeFolder(const std::string& path, gid_t group) {
+absl::StatusOr<Fd> MakeFolder(const std::string& path) {
   if (mkdir(path.c_str(), kFolderMode) != 0 && errno != EEXIST) {
     return absl::ErrnoToStatus(errno, absl::StrCat("can't make the folder ", path));
   }
-  const Fd folder(KernelSys(), open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  Fd folder(KernelSys(), open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!folder.valid()) {
     return absl::ErrnoToStatus(errno, absl::StrCat("can't open the folder ", path));
   }
@@ -51,10 +51,18 @@ absl::Status MakeFolder(const std::string& path, gid_t group) {
                                                       " of the broker's socket belongs to uid ",
                                                       info.st_uid, ", not to root; remove it"));
   }
-  if (fchown(folder.get(), 0, group) != 0 || fchmod(folder.get(), kFolderMode) != 0) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("can't give the folder ", path));
-  }
-  return absl::OkStatus();
+  return folder;
+}
+
+/// As PrepareSocketPath, whose remedy is for sockets that have a flag.
+absl::Status PreparePath(const std::string& path) {
+  const absl::Status status = PrepareSocketPath(path);
+  if (!absl::IsAlreadyExists(status)) return status;
+  return absl::AlreadyExistsError(absl::StrCat(
+      path,
+      ", where the daemon's broker is to listen, is served by another process: stop it "
+      "(systemctl stop planecast-broker.socket planecast-broker.service), or give the daemon "
+      "a --socket of its own, beside which its broker then listens"));
 }
 
 absl::StatusOr<Fd> Listen(const std::string& path, const DaemonUser& user) {
@@ -65,10 +73,14 @@ absl::StatusOr<Fd> Listen(const std::string& path, const DaemonUser& user) {
         absl::StrCat(path, " is too long for a unix socket; choose a shorter --socket"));
   }
   std::copy(path.begin(), path.end(), address.sun_path);
-  if (auto status = MakeFolder(path.substr(0, path.rfind('/')), user.gid); !status.ok()) {
-    return status;
+  const std::string folder_path = path.substr(0, path.rfind('/'));
+  const auto folder = MakeFolder(folder_path);
+  if (!folder.ok()) return folder.status();
+  if (auto status = PreparePath(path); !status.ok()) return status;
+  // Not before: the folder of a socket in use is its broker's.
+  if (fchown(folder->get(), 0, user.gid) != 0 || fchmod(folder->get(), kFolderMode) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("can't give the folder ", folder_path));
   }
-  if (auto status = PrepareSocketPath(path); !status.ok()) return status;
   Fd listener(KernelSys(), socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
   if (!listener.valid()) return absl::ErrnoToStatus(errno, "can't make a socket");
   int result = 0;

@@ -98,14 +98,21 @@ void Confiner::FindSystemBroker() {
 absl::Status Confiner::OnBound() {
   if (user_.has_value()) {
     if (auto status = Drop(); !status.ok()) return status;
+  } else if (geteuid() != 0 && HasPrivileges()) {
+    // E.g. CAP_NET_BIND_SERVICE, which has done its part by now.
+    if (auto status = GiveUpCapabilities(); !status.ok()) {
+      log_.Warning("",
+                   absl::StrCat("was started with capabilities and keeps them: ", status.message(),
+                                "; take AmbientCapabilities= out of its unit"));
+    }
   }
   state_.user = DescribeUser(geteuid());
   state_.privileged = HasPrivileges();
   if (state_.privileged) {
-    log_.Warning(
-        "", absl::StrCat("runs as ", state_.user,
-                         " with privileges, which whoever takes the daemon over has too; without "
-                         "--user root it would drop them"));
+    log_.Warning("",
+                 absl::StrCat("runs as ", state_.user,
+                              " with privileges, which whoever takes the daemon over has too",
+                              geteuid() == 0 ? "; without --user root it would drop them" : ""));
   } else {
     log_.Info("", absl::StrCat("runs as ", state_.user, " without privileges"));
   }
@@ -121,6 +128,10 @@ absl::Status Confiner::OnBound() {
 }
 
 absl::Status Confiner::Drop() {
+  if (auto status = LeaveTerminal(); !status.ok()) {
+    log_.Warning("", absl::StrCat(status.message(),
+                                  ": who takes the daemon over could read what is typed there"));
+  }
   if (auto status = broker_.Start(broker_program_, broker_socket_path_, *user_); !status.ok()) {
     return status;
   }
@@ -130,9 +141,7 @@ absl::Status Confiner::Drop() {
   if (auto status = given_->Give(); !status.ok()) return status;
   std::vector<gid_t> groups = RenderNodeGroups();
   // Those of nodes that come later.
-  for (const char* name : {"render", "video"}) {
-    for (const gid_t group : GroupOfName(name)) groups.push_back(group);
-  }
+  for (const gid_t group : GroupOfName("render")) groups.push_back(group);
   for (const gid_t group : GroupOfName(options_.socket_group)) groups.push_back(group);
   return DropPrivileges(*user_, groups);
 }

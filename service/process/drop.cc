@@ -1,7 +1,9 @@
 #include "service/process/drop.h"
 
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -15,6 +17,7 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "vfio/fd.h"
 
 namespace planecast {
 namespace {
@@ -134,6 +137,37 @@ std::vector<gid_t> GroupOfName(const std::string& name) {
   const group* entry = getgrnam(name.c_str());  // NOLINT(concurrency-mt-unsafe): see above
   if (entry == nullptr || entry->gr_gid == 0) return {};
   return {entry->gr_gid};
+}
+
+absl::Status LeaveTerminal() {
+  const Fd null(KernelSys(), open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!null.valid() || dup2(null.get(), STDIN_FILENO) < 0) {
+    return absl::ErrnoToStatus(errno, "can't take /dev/null as standard input");
+  }
+  for (const int stream : {STDOUT_FILENO, STDERR_FILENO}) {
+    if (isatty(stream) == 0) continue;
+    const Fd written(KernelSys(), open(absl::StrCat("/proc/self/fd/", stream).c_str(),
+                                       O_WRONLY | O_NOCTTY | O_CLOEXEC));
+    if (!written.valid() || dup2(written.get(), stream) < 0) {
+      return absl::ErrnoToStatus(errno, "can't open the terminal for writing alone");
+    }
+  }
+  // From a leader the kernel would take it from all of its session.
+  if (getsid(0) == getpid()) return absl::OkStatus();
+  const Fd terminal(KernelSys(), open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC));
+  if (!terminal.valid()) return absl::OkStatus();
+  if (ioctl(terminal.get(), TIOCNOTTY) == 0) return absl::OkStatus();
+  return absl::ErrnoToStatus(errno, "can't give up the terminal");
+}
+
+absl::Status GiveUpCapabilities() {
+  if (auto status = CheckOneThread(); !status.ok()) return status;
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) {
+    return absl::ErrnoToStatus(errno, "can't clear the ambient capabilities");
+  }
+  if (auto status = ClearCapabilities(); !status.ok()) return status;
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0) return absl::OkStatus();
+  return absl::ErrnoToStatus(errno, "can't forbid new privileges");
 }
 
 absl::Status DropPrivileges(const DaemonUser& user, const std::vector<gid_t>& more_groups) {

@@ -20,6 +20,16 @@ std::vector<gid_t> RenderNodeGroups(const std::string& directory = "/dev/dri");
 /// The group of this name, if there is one.
 std::vector<gid_t> GroupOfName(const std::string& name);
 
+/// Takes root's terminal away from this process: standard input becomes /dev/null, the other
+/// streams are only written to, and no terminal is the process's own, so that what root types there
+/// can't be read. A process that leads its session keeps it. Signals of the terminal's keys still
+/// come. The system's error with what failed.
+absl::Status LeaveTerminal();
+
+/// Gives up the capabilities that a process which is not root's was started with.
+/// FAILED_PRECONDITION if it has a second thread.
+absl::Status GiveUpCapabilities();
+
 /// Turns this process, which root has started, into `user`'s for good: his uid and gid in all four
 /// places, his groups and `more_groups`, no capability in any set, none to be gained by executing
 /// anything. /proc/self stays readable.

@@ -65,11 +65,16 @@ constexpr uint64_t kNamespaceFlags = CLONE_NEWCGROUP | CLONE_NEWIPC | CLONE_NEWN
 /// What socket(2)'s type has beside the type.
 constexpr uint64_t kSocketTypeMask = ~uint64_t{SOCK_CLOEXEC | SOCK_NONBLOCK};
 
+/// Refused requests of ioctl(2) that are told one by one.
+constexpr size_t kRequestsToldMax = 16;
+
 /// What a signal handler may use: filled before the filter is there, and only read after it, but
 /// for the marks. A handler is of the whole process, and has nothing but what is.
 struct Refusals {
   std::array<std::array<char, 32>, kNumbersMax> names{};
   std::array<std::atomic_flag, kNumbersMax> told{};
+  /// Of ioctl(2), each but 0 once.
+  std::array<std::atomic<uint32_t>, kRequestsToldMax> requests{};
   bool journal = false;
 };
 constinit Refusals g_refusals;
@@ -91,6 +96,11 @@ class Line {
     } while (number != 0);
     Add(std::string_view(digits.data() + at, digits.size() - at));
   }
+  void AddHex(uint32_t number) {
+    std::array<char, 10> digits{'0', 'x'};
+    for (size_t i = 0; i < 8; ++i) digits[9 - i] = "0123456789abcdef"[number >> (4 * i) & 15];
+    Add(std::string_view(digits.data(), digits.size()));
+  }
   void Write() const {
     [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, bytes_.data(), size_);
   }
@@ -100,15 +110,38 @@ class Line {
   size_t size_ = 0;
 };
 
-void Tell(unsigned number) {
+/// False if the request was told before, or too many were.
+bool IsNewRequest(uint32_t request) {
+  for (std::atomic<uint32_t>& told : g_refusals.requests) {
+    uint32_t seen = 0;
+    if (told.compare_exchange_strong(seen, request)) return true;
+    if (seen == request) return false;
+  }
+  return false;
+}
+
+/// `arguments` are the first two.
+void Tell(unsigned number, const std::array<uint64_t, 2>& arguments) {
   const bool known = number < kNumbersMax;
-  if (known && g_refusals.told[number].test_and_set()) return;
+  const auto request = static_cast<uint32_t>(arguments[1]);
+  if (number == SYS_ioctl) {
+    if (!IsNewRequest(request)) return;
+  } else if (known && g_refusals.told[number].test_and_set()) {
+    return;
+  }
   Line line;
   line.Add(g_refusals.journal ? "<4>" : "warning ");
   line.Add("the system call ");
   if (known) line.Add(g_refusals.names[number].data());
   line.Add(" (number ");
   line.Add(number);
+  if (number == SYS_ioctl) {
+    line.Add(", request ");
+    line.AddHex(request);
+  } else if (number == SYS_socket) {
+    line.Add(", family ");
+    line.Add(static_cast<unsigned>(arguments[0]));
+  }
   line.Add(
       "), which the daemon is not known to make, was refused and will be; if something fails by "
       "it, tell us, and say --no-seccomp until then\n");
@@ -119,11 +152,13 @@ void Tell(unsigned number) {
 void OnRefusedCall(int /*signal*/, siginfo_t* info, void* context) {
   if (info->si_code != kRefusedByFilter) return;
   const int error = errno;
-  Tell(static_cast<unsigned>(info->si_syscall));
   auto* const machine = &static_cast<ucontext_t*>(context)->uc_mcontext;
 #if defined(__x86_64__)
+  Tell(static_cast<unsigned>(info->si_syscall), {static_cast<uint64_t>(machine->gregs[REG_RDI]),
+                                                 static_cast<uint64_t>(machine->gregs[REG_RSI])});
   machine->gregs[REG_RAX] = -EPERM;
 #elif defined(__aarch64__)
+  Tell(static_cast<unsigned>(info->si_syscall), {machine->regs[0], machine->regs[1]});
   machine->regs[0] = static_cast<unsigned long long>(-EPERM);
 #else
 #error "which register has a system call's answer on this machine?"

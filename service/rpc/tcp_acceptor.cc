@@ -82,6 +82,12 @@ void SetUpConnection(int fd) {
 
 }  // namespace
 
+constexpr char kLowPort[] =
+    ": ports below 1024 are root's; choose another, or start planecastd as root, who binds them "
+    "before he drops his privileges, or have 'systemctl edit planecastd' say [Service] "
+    "AmbientCapabilities=CAP_NET_BIND_SERVICE CapabilityBoundingSet=CAP_NET_BIND_SERVICE, one a "
+    "line, which the daemon gives up once it has bound";
+
 absl::StatusOr<TcpListener> ListenOnTcp(const std::string& address) {
   auto parts = ParseHostPort(address);
   if (!parts.ok()) return parts.status();
@@ -108,6 +114,7 @@ absl::StatusOr<TcpListener> ListenOnTcp(const std::string& address) {
     }
     const int error = errno;
     why = std::strerror(error);
+    if (error == EACCES && listener.port < IPPORT_RESERVED) absl::StrAppend(&why, kLowPort);
     // A name may stand for a family of addresses that this machine doesn't have.
     if (error != EAFNOSUPPORT && error != EADDRNOTAVAIL) return absl::UnavailableError(why);
   }

@@ -28,6 +28,25 @@ void CollectFds(msghdr& header, Sys& sys, std::vector<Fd>& fds) {
   }
 }
 
+/// One packet into `bytes`; its size. `header` has room for fds, or none.
+absl::StatusOr<size_t> Receive(const Fd& socket, std::string& bytes, msghdr& header) {
+  iovec part{bytes.data(), bytes.size()};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  const ssize_t size = recvmsg(socket.get(), &header, MSG_CMSG_CLOEXEC);
+  header.msg_iov = nullptr;
+  if (size >= 0) return static_cast<size_t>(size);
+  if (errno == EAGAIN) return absl::DeadlineExceededError("no packet came in time");
+  if (errno == ECONNRESET) return absl::UnavailableError("the peer hung up");
+  return absl::ErrnoToStatus(errno, "can't receive a packet");
+}
+
+absl::Status CheckWhole(size_t size, const msghdr& header, size_t bytes_max) {
+  if (size == 0) return absl::UnavailableError("the peer hung up");
+  if ((header.msg_flags & MSG_TRUNC) == 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("the packet is longer than ", bytes_max));
+}
+
 }  // namespace
 
 absl::Status SetSocketTimeouts(const Fd& socket, int timeout_ms) {
@@ -64,31 +83,34 @@ absl::Status SendPacket(const Fd& socket, std::string_view bytes, const std::vec
   return absl::ErrnoToStatus(errno, "can't send a packet");
 }
 
+absl::StatusOr<std::string> ReceiveBytes(const Fd& socket, size_t bytes_max) {
+  std::string bytes(bytes_max, '\0');
+  msghdr header{};
+  const auto size = Receive(socket, bytes, header);
+  if (!size.ok()) return size.status();
+  if ((header.msg_flags & MSG_CTRUNC) != 0) {
+    return absl::InvalidArgumentError("the packet has fds, and none are taken");
+  }
+  if (auto status = CheckWhole(*size, header, bytes_max); !status.ok()) return status;
+  bytes.resize(*size);
+  return bytes;
+}
+
 absl::StatusOr<FdPacket> ReceivePacket(const Fd& socket, size_t bytes_max, Sys& sys) {
   FdPacket packet;
   packet.bytes.resize(bytes_max);
   alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int) * kReceivedFdsMax)> control{};
-  iovec part{packet.bytes.data(), packet.bytes.size()};
   msghdr header{};
-  header.msg_iov = &part;
-  header.msg_iovlen = 1;
   header.msg_control = control.data();
   header.msg_controllen = control.size();
-  const ssize_t size = recvmsg(socket.get(), &header, MSG_CMSG_CLOEXEC);
-  if (size < 0) {
-    if (errno == EAGAIN) return absl::DeadlineExceededError("no packet came in time");
-    if (errno == ECONNRESET) return absl::UnavailableError("the peer hung up");
-    return absl::ErrnoToStatus(errno, "can't receive a packet");
-  }
+  const auto size = Receive(socket, packet.bytes, header);
+  if (!size.ok()) return size.status();
   CollectFds(header, sys, packet.fds);
-  if (size == 0) return absl::UnavailableError("the peer hung up");
-  if ((header.msg_flags & MSG_TRUNC) != 0) {
-    return absl::InvalidArgumentError(absl::StrCat("the packet is longer than ", bytes_max));
-  }
+  if (auto status = CheckWhole(*size, header, bytes_max); !status.ok()) return status;
   if ((header.msg_flags & MSG_CTRUNC) != 0 || packet.fds.size() > kPacketFdsMax) {
     return absl::InvalidArgumentError("the packet has too many fds");
   }
-  packet.bytes.resize(static_cast<size_t>(size));
+  packet.bytes.resize(*size);
   return packet;
 }
 

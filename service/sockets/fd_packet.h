@@ -32,4 +32,9 @@ absl::Status SendPacket(const Fd& socket, std::string_view bytes, const std::vec
 /// is longer than `bytes_max` or has more fds than may travel.
 absl::StatusOr<FdPacket> ReceivePacket(const Fd& socket, size_t bytes_max, Sys& sys = KernelSys());
 
+/// As ReceivePacket, of a packet that may have no fds: INVALID_ARGUMENT. Those that came were never
+/// this process's, since closing one asks its file system, which may be the sender's (FUSE) and
+/// never answer.
+absl::StatusOr<std::string> ReceiveBytes(const Fd& socket, size_t bytes_max);
+
 }  // namespace planecast

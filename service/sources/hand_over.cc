@@ -138,10 +138,9 @@ absl::StatusOr<Fd> HandOverServer::Bind(const std::string& path) {
   return listener;
 }
 
-absl::StatusOr<std::unique_ptr<HandOverServer>> HandOverServer::Start(const std::string& path,
-                                                                      Fd listener,
-                                                                      const Logger& log,
-                                                                      Clock& clock) {
+absl::StatusOr<std::unique_ptr<HandOverServer>> HandOverServer::Make(const std::string& path,
+                                                                     Fd listener, const Logger& log,
+                                                                     Clock& clock) {
   Fd stop(KernelSys(), eventfd(0, EFD_CLOEXEC));
   if (!stop.valid()) return absl::ErrnoToStatus(errno, "can't make an eventfd");
   return std::make_unique<HandOverServer>(path, std::move(listener), std::move(stop), log, clock);
@@ -152,7 +151,9 @@ absl::StatusOr<std::unique_ptr<HandOverServer>> HandOverServer::Start(const std:
                                                                       Clock& clock) {
   auto listener = Bind(path);
   if (!listener.ok()) return listener.status();
-  return Start(path, *std::move(listener), log, clock);
+  auto server = Make(path, *std::move(listener), log, clock);
+  if (server.ok()) (*server)->Serve();
+  return server;
 }
 
 HandOverServer::HandOverServer(std::string path, Fd listener, Fd stop, const Logger& log,
@@ -161,13 +162,16 @@ HandOverServer::HandOverServer(std::string path, Fd listener, Fd stop, const Log
       listener_(std::move(listener)),
       stop_(std::move(stop)),
       log_(log),
-      clock_(clock),
-      thread_([this] { Run(); }) {}
+      clock_(clock) {}
+
+void HandOverServer::Serve() {
+  thread_ = std::thread([this] { Run(); });
+}
 
 HandOverServer::~HandOverServer() {
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = write(stop_.get(), &one, sizeof(one));
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
   unlink(path_.c_str());
 }
 
@@ -183,14 +187,14 @@ void HandOverServer::Run() {
     if (fds[0].revents == 0) continue;
     const Fd peer(KernelSys(), accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (peer.valid()) {
-      Serve(peer);
+      ServePeer(peer);
     } else {
       poll(&fds[1], 1, kAcceptRetryMs);
     }
   }
 }
 
-void HandOverServer::Serve(const Fd& peer) {
+void HandOverServer::ServePeer(const Fd& peer) {
   const timeval timeout{kHandOverReceiveTimeoutMs / 1000, 0};
   setsockopt(peer.get(), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
   setsockopt(peer.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));

@@ -52,10 +52,13 @@ class HandOverServer {
   /// A listening socket at `path`; nobody is served yet, and no thread started. Errors as
   /// PrepareSocketPath.
   static absl::StatusOr<Fd> Bind(const std::string& path);
-  /// Serves what Bind gave for `path`. `log` and `clock` must outlive the server.
-  static absl::StatusOr<std::unique_ptr<HandOverServer>> Start(const std::string& path, Fd listener,
-                                                               const Logger& log, Clock& clock);
-  /// Both.
+  /// Will serve what Bind gave for `path`, from Serve on. `log` and `clock` must outlive the
+  /// server.
+  static absl::StatusOr<std::unique_ptr<HandOverServer>> Make(const std::string& path, Fd listener,
+                                                              const Logger& log, Clock& clock);
+  /// Starts the thread that serves; to be called once.
+  void Serve();
+  /// All three.
   static absl::StatusOr<std::unique_ptr<HandOverServer>> Start(const std::string& path,
                                                                const Logger& log, Clock& clock);
   ~HandOverServer();
@@ -66,7 +69,7 @@ class HandOverServer {
   /// used up or expired.
   absl::StatusOr<HandedOver> Redeem(std::string_view token);
 
-  /// For Start alone. `listener` is bound and listens, `stop` is an eventfd.
+  /// For Make alone. `listener` is bound and listens, `stop` is an eventfd.
   HandOverServer(std::string path, Fd listener, Fd stop, const Logger& log, Clock& clock);
 
  private:
@@ -76,7 +79,7 @@ class HandOverServer {
   };
 
   void Run();
-  void Serve(const Fd& peer);
+  void ServePeer(const Fd& peer);
   /// Receives a device and returns its token.
   absl::StatusOr<std::string> Accept(const Fd& peer);
   /// Keeps the device and returns its token.

@@ -11,6 +11,7 @@ namespace {
 using ::testing::AllOf;
 using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 std::string Explain(grpc::StatusCode code, const std::string& message, bool use_tls = false) {
   const ServerAddress server{"vmhost:7443"};
@@ -108,6 +109,17 @@ TEST(FromGrpcTest, TellsCertificateTroubleFromAnAbsentServer) {
                       "failed to connect to all addresses; last error: WRONG_VERSION_NUMBER",
                       /*use_tls=*/true),
               HasSubstr("speaks plain text"));
+}
+
+TEST(FromGrpcTest, AServerThatHangsUpAtOnceIsThereAndRefusesThisAddress) {
+  for (const bool use_tls : {false, true}) {
+    const std::string message = Explain(
+        grpc::StatusCode::UNAVAILABLE,
+        "failed to connect to all addresses; last error: UNAVAILABLE: x: Socket closed", use_tls);
+    EXPECT_THAT(message, HasSubstr("refuses this address for now"));
+    EXPECT_THAT(message, Not(HasSubstr("no server")));
+    EXPECT_EQ(message.find("--tls") != std::string::npos, !use_tls);
+  }
 }
 
 TEST(FromGrpcTest, SaysMoreThanTheCode) {

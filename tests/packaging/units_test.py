@@ -16,6 +16,15 @@ LIMITS = {"planecastd.service": 1.8, "planecast-broker.service": 3.0}
 FORBIDDEN = ("PrivateUsers=",)
 
 
+# Of these a unit may have more than one line; of others the last one would win.
+LISTS = ("SystemCallFilter", "DeviceAllow")
+
+
+def repeated(lines):
+    keys = [line.split("=")[0] for line in lines if "=" in line and not line.startswith("#")]
+    return sorted({key for key in keys if keys.count(key) > 1 and key not in LISTS})
+
+
 def exposure(path):
     result = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--no-pager", str(path)],
@@ -36,6 +45,9 @@ def main():
             if any(line.startswith(word) for line in lines):
                 print(f"{name}: has {word}")
                 failed += 1
+        for key in repeated(lines):
+            print(f"{name}: has {key}= more than once")
+            failed += 1
         figure, problem = exposure(folder / name)
         if figure is None:
             print(f"{name}: systemd-analyze gives no figure: {problem}")

@@ -57,7 +57,8 @@ MAY_NOT_NAME_GRPC = ("service/access/", "service/broker/", "service/certificates
                      "service/process/")
 MAY_NOT_NAME_PROTOBUF = ("service/access/", "service/certificates/", "service/core/",
                          "service/process/", "vfio/", "encoder/")
-MAY_CALL_KERNEL = ("vfio/sys.cc", "service/sockets/connection_watch.cc", "encoder/testing/va_driver/", "tests/va_check/", "tests/vm/")
+MAY_CALL_KERNEL = ("vfio/sys.cc", "service/sockets/connection_watch.cc", "service/process/drop.cc",
+                   "encoder/testing/va_driver/", "tests/va_check/", "tests/vm/")
 MAY_NAME_IOCTL = ("vfio/", "tests/vfio/", "tests/vm/", "tests/fuzz/", "tests/e2e/")
 MAY_NAME_VA = ("encoder/va", "encoder/testing/", "tests/encoder/va", "tests/bench/va_")
 

@@ -2,6 +2,8 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/vfio/fake_vmm.h"
@@ -66,6 +68,27 @@ TEST_F(BorrowTest, PassesOverVfioDevicesWithoutAPlane) {
   vmm_.OpenByGroup(31, FakeProfile::kGvt, 7, kUuidA);
   ASSERT_TRUE(Borrow("").ok());
   EXPECT_EQ(vmm_.ours_count(), 0u) << "what was copied is closed again with the result";
+}
+
+// One of FUSE would never answer what it is, nor let a copy be closed.
+TEST_F(BorrowTest, AFileUnderTheNameOfAGroupIsNotEvenCopied) {
+  vmm_.AddLink(20, "/dev/vfio/5");
+  vmm_.HoldFile(20, Fd(KernelSys(), memfd_create("not VFIO", MFD_CLOEXEC)));
+  vmm_.OpenByGroup(31, FakeProfile::kMdpy, 7, kUuidA);
+  const auto opened = Borrow("");
+  EXPECT_TRUE(opened.ok()) << opened.status();
+  EXPECT_EQ(vmm_.copies_count(), 2) << "the device's and its group's";
+}
+
+TEST_F(BorrowTest, AFileThatTakesADevicesPlaceMeanwhileIsRefusedAndNeverClosed) {
+  vmm_.AddLink(20, "/dev/vfio/devices/vfio3");
+  vmm_.SayKind(20, S_IFCHR);
+  vmm_.HoldFile(20, Fd(KernelSys(), memfd_create("not VFIO", MFD_CLOEXEC)));
+  const auto opened = Borrow("");
+  EXPECT_EQ(opened.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(Text(opened), HasSubstr("another file in the place of its fd 20"));
+  const Fd copy(KernelSys(), vmm_.last_copy());
+  EXPECT_GE(fcntl(copy.get(), F_GETFD), 0) << "closing it asks its file system";
 }
 
 TEST_F(BorrowTest, AmbiguityIsAnErrorThatNamesTheCandidates) {

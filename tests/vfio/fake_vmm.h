@@ -91,6 +91,10 @@ class FakeVmm : public Sys {
   }
   /// One more fd of the VMM.
   void Hold(int vmm_fd, FakeDevice& device, int fd) { held_[vmm_fd] = {&device, Fd(device, fd)}; }
+  /// One more, which is no device's.
+  void HoldFile(int vmm_fd, Fd file) { files_[vmm_fd] = std::move(file); }
+  /// What the fd is before it is copied, as S_IFMT; a VMM may exchange it in between.
+  void SayKind(int vmm_fd, mode_t kind) { kinds_[vmm_fd] = kind; }
   void PutInGroup(const std::string& name, int group) const {
     const std::filesystem::path devices =
         sys("kernel") / "iommu_groups" / std::to_string(group) / "devices";
@@ -103,6 +107,11 @@ class FakeVmm : public Sys {
                 int minor) const {
     std::filesystem::create_directories(sys("class") / device_class / name);
     std::ofstream(sys("class") / device_class / name / "dev") << major << ":" << minor << "\n";
+  }
+  /// What sysfs says of a PCI function.
+  void SayPciClass(const std::string& name, const std::string& pci_class) const {
+    std::filesystem::create_directories(sys("bus") / "pci" / "devices" / name);
+    std::ofstream(sys("bus") / "pci" / "devices" / name / "class") << pci_class << "\n";
   }
   /// What fdinfo says of every copy of an fd of the VMM.
   void SayInFdinfo(int vmm_fd, const std::string& line) { infos_[vmm_fd] = line; }
@@ -122,6 +131,8 @@ class FakeVmm : public Sys {
   }
   /// Copies that were asked for.
   int copies_count() const { return copies_count_; }
+  /// The number of the last copy, which may be closed by now.
+  int last_copy() const { return last_copy_; }
   /// Every copy fails with this.
   void FailCopies(int negative_errno) { copy_error_ = negative_errno; }
   /// Every open fails with this.
@@ -149,10 +160,8 @@ class FakeVmm : public Sys {
     const std::lock_guard lock(mutex_);
     ++copies_count_;
     if (copy_error_ != 0) return copy_error_;
-    const auto held = held_.find(target_fd);
-    if (held == held_.end()) return KernelSys().Open("/dev/null", 0);
-    FakeDevice* device = held->second.first;
-    return Note(device->Dup(held->second.second.get()), device, target_fd);
+    last_copy_ = Copy(target_fd);
+    return last_copy_;
   }
   int Open(const char* path, int flags) override {
     const std::lock_guard lock(mutex_);
@@ -197,6 +206,25 @@ class FakeVmm : public Sys {
     return devices_.front()->Munmap(address, size);
   }
   int Fstat(int fd, struct stat* out) override { return Of(fd).Fstat(fd, out); }
+  int FileKind(const char* path, mode_t* kind) override {
+    const std::filesystem::path file(path);
+    if (file.parent_path() != process() / "fd") return KernelSys().FileKind(path, kind);
+    const int vmm_fd = std::stoi(file.filename());
+    const auto said = kinds_.find(vmm_fd);
+    const auto held = held_.find(vmm_fd);
+    const auto own = files_.find(vmm_fd);
+    struct stat info {};
+    info.st_mode = S_IFCHR;
+    if (said != kinds_.end()) {
+      info.st_mode = said->second;
+    } else if (held != held_.end()) {
+      held->second.first->Fstat(held->second.second.get(), &info);
+    } else if (own != files_.end()) {
+      KernelSys().Fstat(own->second.get(), &info);
+    }
+    *kind = info.st_mode & S_IFMT;
+    return 0;
+  }
   int FileSystemType(int fd, uint64_t* type) override { return Of(fd).FileSystemType(fd, type); }
   int ReadFdLink(int fd, std::string* target) override { return Of(fd).ReadFdLink(fd, target); }
   int ReadFdInfo(int fd, std::string* text) override {
@@ -238,6 +266,16 @@ class FakeVmm : public Sys {
     const auto found = ours_.find(other);
     return found == ours_.end() ? fd : Note(fd, found->second.device, found->second.vmm_fd);
   }
+  /// What the VMM doesn't hold is /dev/null.
+  int Copy(int vmm_fd) {
+    if (const auto own = files_.find(vmm_fd); own != files_.end()) {
+      return KernelSys().Dup(own->second.get());
+    }
+    const auto held = held_.find(vmm_fd);
+    if (held == held_.end()) return KernelSys().Open("/dev/null", 0);
+    FakeDevice* device = held->second.first;
+    return Note(device->Dup(held->second.second.get()), device, vmm_fd);
+  }
   int Note(int fd, FakeDevice* device, int vmm_fd) {
     if (fd >= 0) ours_[fd] = {device, vmm_fd};
     return fd;
@@ -249,10 +287,13 @@ class FakeVmm : public Sys {
   std::vector<std::unique_ptr<FakeDevice>> devices_;
   /// By the VMM's numbers. Closed before the devices go.
   std::map<int, std::pair<FakeDevice*, Fd>> held_;
+  std::map<int, Fd> files_;
+  std::map<int, mode_t> kinds_;
   std::map<int, std::string> infos_;
   std::mutex mutex_;
   std::map<int, Ours> ours_;
   int copies_count_ = 0;
+  int last_copy_ = -1;
   int copy_error_ = 0;
   int open_error_ = 0;
   bool keeps_in_flight_ = false;

@@ -1,8 +1,11 @@
 #include "vfio/flip_events.h"
 
+#include <errno.h>
 #include <gtest/gtest.h>
 
 #include "vfio/abi.h"
+#include "vfio/clock.h"
+#include "vfio/fake/fake_device.h"
 
 namespace planecast {
 namespace {
@@ -38,6 +41,25 @@ TEST(DecodeFlipCounterTest, RfcV2HasAnIrqForEachPlane) {
             (FlippedPlanes{.primary = true}));
   EXPECT_EQ(DecodeFlipCounter(2, DisplayIrqCaps{.cursor_only = true}),
             (FlippedPlanes{.cursor = true}));
+}
+
+// As the daemon's filter of system calls answers.
+class Filtered : public FakeDevice {
+ public:
+  explicit Filtered(Clock& clock) : FakeDevice({.profile = FakeProfile::kIdeal}, clock) {}
+  int Ioctl(int fd, unsigned long request, void* arg) override {
+    return request == abi::kSetGfxFlipEventfd ? -EPERM : FakeDevice::Ioctl(fd, request, arg);
+  }
+};
+
+TEST(ArmEventfdIoctlTest, ARefusedCallNamesWhatAllowsIt) {
+  ManualClock clock;
+  Filtered filtered(clock);
+  const Fd fd(filtered, filtered.OpenDevice());
+  GfxDevice device(filtered, fd.get(), AbiDialect::kFinal);
+  const absl::Status status = FlipEvents::ArmEventfdIoctl(device).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_NE(status.message().find("--no-seccomp"), absl::string_view::npos) << status;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "tests/vfio/source_testing.h"
+#include "vfio/abi.h"
 
 namespace planecast {
 namespace {
@@ -62,6 +63,39 @@ TEST(OpenCdevDeviceTest, BindsAndReleasesEverything) {
   }
   EXPECT_EQ(device.counters().open_device_fds, 0);
   EXPECT_EQ(device.counters().open_other_fds, 0);
+}
+
+// A device of vfio-pci: a network card, a disk.
+class WithoutPlane : public FakeDevice {
+ public:
+  explicit WithoutPlane(Clock& clock) : FakeDevice({.profile = FakeProfile::kMbochs}, clock) {}
+  int Ioctl(int fd, unsigned long request, void* arg) override {
+    return request == abi::kQueryGfxPlane ? -ENOTTY : FakeDevice::Ioctl(fd, request, arg);
+  }
+};
+
+TEST(OpenDeviceTest, ADeviceWithoutAPlaneIsNotGivenOut) {
+  ManualClock clock;
+  WithoutPlane device(clock);
+  const auto by_group =
+      OpenGroupDevice(device, device.options().number, device.options().device_name);
+  const auto by_cdev = OpenCdevDevice(device, device.cdev_path());
+  for (const absl::Status& status : {by_group.status(), by_cdev.status()}) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_NE(status.message().find("no vGPU with a display"), absl::string_view::npos) << status;
+  }
+  EXPECT_EQ(device.counters().open_device_fds, 0);
+  EXPECT_EQ(device.counters().open_other_fds, 0);
+}
+
+TEST(OpenDeviceTest, APlaneOfADraftIsOne) {
+  for (const FakeDialect dialect : {FakeDialect::kV15, FakeDialect::kV1}) {
+    ManualClock clock;
+    FakeDevice device({.profile = FakeProfile::kGvt, .dialect = dialect}, clock);
+    ASSERT_TRUE(device.guest().SetMode({.width_px = 640, .height_px = 480}).ok());
+    const auto opened = OpenCdevDevice(device, device.cdev_path());
+    EXPECT_TRUE(opened.ok()) << opened.status();
+  }
 }
 
 // A host on which some files are missing.

@@ -90,6 +90,7 @@ class FakeDevice : public Sys {
            void** address) override;
   int Munmap(void* address, size_t size_bytes) override;
   int Fstat(int fd, struct stat* out) override;
+  int FileKind(const char* path, mode_t* kind) override { return KernelSys().FileKind(path, kind); }
   int FileSystemType(int fd, uint64_t* type) override;
   int ReadFdLink(int fd, std::string* target) override;
   int ReadFdInfo(int fd, std::string* text) override;

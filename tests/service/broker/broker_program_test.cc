@@ -1,13 +1,16 @@
 // planecast-broker as a process.
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <grp.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <filesystem>
 #include <fstream>
@@ -16,7 +19,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "planecast/broker/v1/broker.pb.h"
 #include "service/broker/flags.h"
+#include "service/sockets/fd_packet.h"
 #include "service/sockets/unix_socket.h"
 #include "service/sources/broker_client.h"
 #include "tests/service/temp_dir.h"
@@ -169,13 +174,43 @@ TEST(BrokerProgramTest, AnotherFdThanAListenerIsRefused) {
   EXPECT_THAT(broker.printed(), HasSubstr("ListenSequentialPacket="));
 }
 
+TEST(BrokerProgramTest, ARequestThatIsNoTextIsRefusedInItsOwnWordsAlone) {
+  const TempDir dir;
+  const std::string path = dir.path() + "/b.sock";
+  Broker broker({"--user", OwnUid(), "--socket", path});
+  ASSERT_TRUE(broker.AwaitText("serves root and uid")) << broker.printed();
+  broker::v1::OpenRequest request;
+  request.mutable_group_device()->set_device("device");
+  std::string bytes = request.SerializeAsString();
+  bytes[bytes.find("device")] = '\xff';
+  const Fd peer(KernelSys(), socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::copy(path.begin(), path.end(), address.sun_path);
+  ASSERT_EQ(connect(peer.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  ASSERT_TRUE(SetSocketTimeouts(peer, 60'000).ok());
+  ASSERT_TRUE(SendPacket(peer, bytes, {}).ok());
+  const auto reply = ReceiveBytes(peer, 4096);
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_THAT(*reply, HasSubstr("is no request"));
+  kill(broker.pid(), SIGTERM);
+  broker.Wait();
+  EXPECT_THAT(broker.printed(), ::testing::Not(HasSubstr("libprotobuf")));
+}
+
 TEST(BrokerProgramTest, KeepsOfRootWhatItNeedsAndNothingElse) {
   if (geteuid() != 0) GTEST_SKIP() << "takes root, to have something to drop";
   for (const bool dac_override : {false, true}) {
     const TempDir dir;
     std::vector<std::string> arguments = {"--user", "12345", "--socket", dir.path() + "/b.sock"};
     if (dac_override) arguments.push_back("--dac-override");
+    // One that root has where the broker is started by hand.
+    constexpr gid_t kGroup = 54321;
+    std::vector<gid_t> own_groups(static_cast<size_t>(std::max(getgroups(0, nullptr), 0)));
+    getgroups(static_cast<int>(own_groups.size()), own_groups.data());
+    ASSERT_EQ(setgroups(1, &kGroup), 0);
     Broker broker(arguments);
+    ASSERT_EQ(setgroups(own_groups.size(), own_groups.data()), 0);
     ASSERT_TRUE(broker.AwaitText("serves root and uid 12345")) << broker.printed();
     // CAP_DAC_OVERRIDE is 1, CAP_DAC_READ_SEARCH 2, CAP_SYS_PTRACE 19; what this test has of them.
     std::ifstream own("/proc/self/status");
@@ -185,11 +220,12 @@ TEST(BrokerProgramTest, KeepsOfRootWhatItNeedsAndNothingElse) {
     const uint64_t kept = has & (uint64_t{1} << 19 | 4 | (dac_override ? 2 : 0));
     std::array<char, 32> hex{};
     std::snprintf(hex.data(), hex.size(), "%016llx", static_cast<unsigned long long>(kept));
-    EXPECT_THAT(broker.Status(), AllOf(HasSubstr(absl::StrCat("CapPrm:\t", hex.data())),
-                                       HasSubstr(absl::StrCat("CapEff:\t", hex.data())),
-                                       HasSubstr("CapInh:\t0000000000000000"),
-                                       HasSubstr("CapAmb:\t0000000000000000"),
-                                       HasSubstr("NoNewPrivs:\t1"), HasSubstr("Uid:\t0\t0\t0\t0")));
+    EXPECT_THAT(broker.Status(),
+                AllOf(HasSubstr(absl::StrCat("CapPrm:\t", hex.data())),
+                      HasSubstr(absl::StrCat("CapEff:\t", hex.data())),
+                      HasSubstr("CapInh:\t0000000000000000"),
+                      HasSubstr("CapAmb:\t0000000000000000"), HasSubstr("NoNewPrivs:\t1"),
+                      HasSubstr("Uid:\t0\t0\t0\t0"), ::testing::Not(HasSubstr("54321"))));
     std::error_code error;
     const bool stays = broker.printed().find("stays in the network namespace") != std::string::npos;
     EXPECT_EQ(

@@ -23,6 +23,7 @@
 #include "service/sockets/unix_socket.h"
 #include "service/sources/broker_client.h"
 #include "tests/service/temp_dir.h"
+#include "vfio/clock.h"
 
 namespace planecast::testing {
 namespace {
@@ -127,7 +128,7 @@ TEST_F(BrokerServerTest, RefusesWhatIsNoRequestWithAReason) {
   EXPECT_EQ(Ask(request.SerializeAsString()).code(), 0);
   const auto with_fd = Ask(request.SerializeAsString(), {STDERR_FILENO});
   EXPECT_EQ(with_fd.code(), static_cast<int>(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(with_fd.message(), HasSubstr("takes no fds"));
+  EXPECT_THAT(with_fd.message(), HasSubstr("has fds, and none are taken"));
 }
 
 TEST_F(BrokerServerTest, WhatItIsAskedIsLoggedAndErrorsAreText) {
@@ -137,6 +138,19 @@ TEST_F(BrokerServerTest, WhatItIsAskedIsLoggedAndErrorsAreText) {
   EXPECT_EQ(opened.status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(opened.status().message(), "nothing here?");
   EXPECT_THAT(Log(), HasSubstr("refused: group 7, device some-device: nothing here?"));
+}
+
+TEST_F(BrokerServerTest, APeerThatAsksAgainAndAgainDoesNotFillTheLog) {
+  ManualClock clock;
+  Start({.streamer = geteuid(), .clock = &clock});
+  BrokerClient client(path_);
+  for (int i = 0; i < 40; ++i) client.OpenGroup(7, "some-device").status().IgnoreError();
+  EXPECT_EQ(std::ranges::count(Log(), '\n'), 10) << Log();
+  clock.Advance(1'000'000'000);
+  client.OpenGroup(7, "some-device").status().IgnoreError();
+  EXPECT_EQ(std::ranges::count(Log(), '\n'), 11) << Log();
+  EXPECT_THAT(Log(), HasSubstr("(30 more were left out before)"));
+  server_.reset();
 }
 
 TEST_F(BrokerServerTest, OtherUsersGetNothing) {

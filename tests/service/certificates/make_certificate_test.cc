@@ -121,6 +121,7 @@ TEST_F(MakeCertificateTest, FilesHaveTheirModesWhateverTheUmask) {
     ASSERT_TRUE(report.ok()) << report.status();
     EXPECT_THAT(Files(), UnorderedElementsAre("ca.pem", "ca.key", "server.pem", "server.key",
                                               "client-web1.pem", "client-web1.key"));
+    EXPECT_EQ(ModeOf(Folder()) & 0777, 0755U);
     for (const char* name : {"ca", "server", "client-web1"}) {
       EXPECT_EQ(ModeOf(Path(name) + ".pem"), 0644U);
       EXPECT_EQ(ModeOf(Path(name) + ".key"), 0600U);

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include <memory>
 #include <string>
 
+#include "service/sockets/unix_socket.h"
 #include "tests/service/program.h"
 #include "tests/service/temp_dir.h"
 
@@ -93,6 +95,22 @@ TEST_F(BrokerChildTest, AFolderOfSomebodyElsesIsRefused) {
   ASSERT_EQ(chown(folder.c_str(), user_.uid, user_.gid), 0);
   BrokerChild broker;
   EXPECT_EQ(broker.Start(program_, socket_, user_).code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(BrokerChildTest, ABrokerThatServesThereIsLeftAsItIs) {
+  const std::string folder = std::filesystem::path(socket_).parent_path();
+  ASSERT_EQ(mkdir(folder.c_str(), 0711), 0);
+  ASSERT_EQ(chmod(folder.c_str(), 0711), 0);
+  const auto other = ListenOnUnix(socket_, UnixSocketAccess::Owner(), SOCK_SEQPACKET);
+  ASSERT_TRUE(other.ok()) << other.status();
+  BrokerChild broker;
+  const absl::Status status = broker.Start(program_, socket_, user_);
+  EXPECT_EQ(status.code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("systemctl stop planecast-broker.socket"));
+  struct stat info {};
+  ASSERT_EQ(stat(folder.c_str(), &info), 0);
+  EXPECT_EQ(info.st_gid, 0U);
+  EXPECT_EQ(info.st_mode & 0777, 0711U);
 }
 
 TEST_F(BrokerChildTest, ItsEndIsToldOnce) {

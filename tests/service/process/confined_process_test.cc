@@ -1,16 +1,21 @@
 // planecastd as a process that root has started: what is left of root.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <memory>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -18,6 +23,7 @@
 #include "planecast/v1/display_service.grpc.pb.h"
 #include "planecast/v1/host_service.grpc.pb.h"
 #include "planecast/v1/viewer_service.grpc.pb.h"
+#include "service/process/drop.h"
 #include "service/process/system_call_filter.h"
 #include "tests/service/daemon_testing.h"
 #include "tests/service/program.h"
@@ -126,6 +132,148 @@ TEST_F(ConfinedProcessTest, NothingOfRootIsLeftInAnyThread) {
   }
 }
 
+// A shell's redirection, `exec 9</etc/shadow`.
+TEST_F(ConfinedProcessTest, WhatRootHadOpenIsClosedInBothProcesses) {
+  const std::string secret = dir_.path() + "/secret";
+  std::ofstream(secret) << "root's";
+  {
+    const Fd file(KernelSys(), open(secret.c_str(), O_RDONLY | O_CLOEXEC));
+    const Fd inherited(KernelSys(), fcntl(file.get(), F_DUPFD, 200));
+    ASSERT_TRUE(inherited.valid());
+    Start();
+  }
+  std::vector<pid_t> processes = Children(program_->pid());
+  ASSERT_EQ(processes.size(), 1U);
+  processes.push_back(program_->pid());
+  for (const pid_t pid : processes) {
+    int count = 0;
+    for (const auto& fd : std::filesystem::directory_iterator(ProcOf(pid) / "fd")) {
+      std::error_code error;
+      EXPECT_NE(std::filesystem::read_symlink(fd.path(), error), secret);
+      ++count;
+    }
+    EXPECT_GT(count, 3);
+  }
+}
+
+/// planecastd on a terminal of its own, started by a shell, whose process this is the parent of.
+class OnTerminal {
+ public:
+  explicit OnTerminal(const std::vector<std::string>& arguments) {
+    master_ = Fd(KernelSys(), posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+    EXPECT_EQ(grantpt(master_.get()), 0);
+    EXPECT_EQ(unlockpt(master_.get()), 0);
+    std::array<char, 64> name{};
+    EXPECT_EQ(ptsname_r(master_.get(), name.data(), name.size()), 0);
+    std::string line = PLANECASTD;
+    for (const std::string& argument : arguments) line += " '" + argument + "'";
+    // With something to do behind it the shell starts a process, and stays the session's leader.
+    line += "; echo \"ended with $?\"";
+    pid_ = fork();
+    if (pid_ != 0) return;
+    setsid();
+    const int terminal = open(name.data(), O_RDWR);
+    for (const int stream : {0, 1, 2}) dup2(terminal, stream);
+    signal(SIGPIPE, SIG_DFL);
+    execl("/bin/sh", "sh", "-c", line.c_str(), nullptr);
+    _exit(127);
+  }
+  ~OnTerminal() {
+    kill(-pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+  OnTerminal(const OnTerminal&) = delete;
+  OnTerminal& operator=(const OnTerminal&) = delete;
+
+  bool AwaitText(const std::string& text) {
+    std::array<char, 4096> buffer{};
+    while (printed_.find(text) == std::string::npos) {
+      const ssize_t size = read(master_.get(), buffer.data(), buffer.size());
+      if (size <= 0) return false;
+      printed_.append(buffer.data(), static_cast<size_t>(size));
+    }
+    return true;
+  }
+  void Type(const std::string& keys) const {
+    EXPECT_EQ(write(master_.get(), keys.data(), keys.size()), static_cast<ssize_t>(keys.size()));
+  }
+  pid_t shell() const { return pid_; }
+  const std::string& printed() const { return printed_; }
+
+ private:
+  Fd master_;
+  pid_t pid_ = -1;
+  std::string printed_;
+};
+
+/// How a process has an fd open, as open(2)'s flags.
+unsigned OpenFlags(pid_t pid, int fd) {
+  std::ifstream info(ProcOf(pid) / "fdinfo" / std::to_string(fd));
+  for (std::string word; info >> word;) {
+    if (word == "flags:" && info >> word) {
+      return static_cast<unsigned>(std::stoul(word, nullptr, 8));
+    }
+  }
+  return ~0U;
+}
+
+TEST_F(ConfinedProcessTest, RootsTerminalIsOnlyWrittenTo) {
+  OnTerminal terminal(Arguments());
+  ASSERT_TRUE(terminal.AwaitText("listening on unix:")) << terminal.printed();
+  const std::vector<pid_t> daemons = Children(terminal.shell());
+  ASSERT_EQ(daemons.size(), 1U);
+  std::error_code error;
+  EXPECT_EQ(std::filesystem::read_symlink(ProcOf(daemons[0]) / "fd" / "0", error), "/dev/null");
+  for (const int stream : {1, 2}) {
+    EXPECT_EQ(OpenFlags(daemons[0], stream) & O_ACCMODE, unsigned{O_WRONLY}) << stream;
+  }
+  // Field 7 of stat is the controlling terminal.
+  std::ifstream stat(ProcOf(daemons[0]) / "stat");
+  std::string word;
+  for (int field = 1; field <= 7; ++field) stat >> word;
+  EXPECT_EQ(word, "0");
+  terminal.Type("\x03");
+  EXPECT_TRUE(terminal.AwaitText("stopped")) << terminal.printed();
+}
+
+TEST_F(ConfinedProcessTest, OfGroupsOnlyThoseOfRenderNodesAreAdded) {
+  Start();
+  std::set<std::string> allowed;
+  for (const gid_t group : RenderNodeGroups()) allowed.insert(std::to_string(group));
+  for (const gid_t group : GroupOfName("render")) allowed.insert(std::to_string(group));
+  std::istringstream groups(Status(ProcOf(program_->pid())).at("Groups"));
+  for (std::string group; groups >> group;) EXPECT_TRUE(allowed.contains(group)) << group;
+}
+
+// As a unit's AmbientCapabilities= gives it, in a network where no other program has the port.
+TEST_F(ConfinedProcessTest, APortOfRootsIsBoundWithACapabilityThatIsGivenUp) {
+  const std::string daemon = dir_.path() + "/planecastd";
+  std::filesystem::copy_file(PLANECASTD, daemon);
+  ASSERT_EQ(chown(dir_.path().c_str(), FreeUid(), FreeUid()), 0);
+  const auto start = [&](const std::vector<std::string>& capabilities) {
+    std::vector<std::string> arguments = {"--net", "/usr/bin/setpriv", "--reuid", uid_, "--regid",
+                                          uid_,    "--clear-groups"};
+    arguments.insert(arguments.end(), capabilities.begin(), capabilities.end());
+    arguments.insert(arguments.end(), {daemon, "--socket", Socket(), "--viewer-socket", "none",
+                                       "--listen", "0.0.0.0:443", "--insecure"});
+    program_ = std::make_unique<Program>(arguments, true, "/usr/bin/unshare");
+  };
+  start({});
+  program_->Wait();
+  if (program_->printed().find("unshare failed") != std::string::npos) {
+    GTEST_SKIP() << "no network of its own: " << program_->printed();
+  }
+  EXPECT_THAT(program_->printed(), HasSubstr("AmbientCapabilities=CAP_NET_BIND_SERVICE"));
+  start({"--inh-caps", "+net_bind_service", "--ambient-caps", "+net_bind_service"});
+  ASSERT_TRUE(program_->AwaitText("listening on 0.0.0.0:443")) << program_->printed();
+  EXPECT_THAT(program_->printed(), Not(HasSubstr("with privileges")));
+  const auto status = Status(ProcOf(program_->pid()));
+  for (const char* set : {"CapInh", "CapPrm", "CapEff", "CapAmb"}) {
+    EXPECT_EQ(status.at(set), std::string(16, '0')) << set;
+  }
+  EXPECT_EQ(status.at("NoNewPrivs"), "1");
+}
+
 TEST_F(ConfinedProcessTest, OperatorsAreToldWhatTheProcessMay) {
   Start();
   const v1::Confinement confinement = HostInfo().confinement();
@@ -225,6 +373,31 @@ TEST_F(ConfinedProcessTest, AConfigThatTheUserCannotReadIsAnErrorAtStart) {
   EXPECT_EQ(program.Wait(), 1);
   EXPECT_THAT(program.printed(),
               HasSubstr("uid " + uid_ + ", whom the daemon has become, can't read " + path));
+}
+
+TEST_F(ConfinedProcessTest, AConfigThatWhoStartsItCannotReadNamesTheRemedy) {
+  const std::string daemon = dir_.path() + "/planecastd";
+  std::filesystem::copy_file(PLANECASTD, daemon);
+  const std::string path = Config("");
+  ASSERT_EQ(chmod(path.c_str(), 0600), 0);
+  ASSERT_EQ(chown(dir_.path().c_str(), FreeUid(), FreeUid()), 0);
+  Program program(std::vector<std::string>{"--reuid", uid_, "--regid", uid_, "--clear-groups",
+                                           daemon, "--config", path},
+                  true, "/usr/bin/setpriv");
+  EXPECT_EQ(program.Wait(), 1);
+  EXPECT_THAT(program.printed(), HasSubstr("can't be opened by uid " + uid_));
+  EXPECT_THAT(program.printed(), HasSubstr("chgrp"));
+}
+
+TEST_F(ConfinedProcessTest, TheCertificatesKeyIsForTheConfigsUser) {
+  const std::string config = Config("user: \"" + uid_ + "\"");
+  const std::string folder = dir_.path() + "/tls";
+  Program program(std::vector<std::string>{"--make-certificate", folder, "--host", "localhost",
+                                           "--config", config});
+  EXPECT_EQ(program.Wait(), 0) << program.printed();
+  struct stat info {};
+  ASSERT_EQ(stat((folder + "/server.key").c_str(), &info), 0);
+  EXPECT_EQ(std::to_string(info.st_gid), uid_);
 }
 
 TEST_F(ConfinedProcessTest, AnAuditFileThatTheUserCannotWriteIsAnErrorAtStart) {

@@ -196,6 +196,21 @@ TEST_F(SystemCallFilterTest, OnlyTheBrokersKindOfSocketCanBeMade) {
   EXPECT_EQ(make(AF_PACKET, SOCK_RAW), EPERM);
 }
 
+TEST_F(SystemCallFilterTest, ARefusedRequestIsToldByItsNumberAndASocketByItsFamily) {
+  const Ended ended = Confined([] {
+    for (const unsigned long request : {0x3b67UL, 0x3b6fUL, 0x3b67UL}) {
+      syscall(SYS_ioctl, STDERR_FILENO, request, 0);
+    }
+    for (const int family : {AF_INET, AF_INET6}) socket(family, SOCK_STREAM, 0);
+    return 0;
+  });
+  EXPECT_EQ(ended.code, 0);
+  for (const char* told : {"request 0x00003b67", "request 0x00003b6f", "family 2)"}) {
+    EXPECT_THAT(ended.text, HasSubstr(told));
+    EXPECT_EQ(ended.text.find(told), ended.text.rfind(told)) << "told twice: " << ended.text;
+  }
+}
+
 /// What the filter makes of an ioctl on a file that knows none of ours.
 int Request(unsigned long request, const SystemCallNeeds& needs = {}) {
   return Confined(

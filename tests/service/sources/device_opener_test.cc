@@ -123,6 +123,20 @@ TEST_P(OpenerContract, ErrorsAreTheSame) {
   }
 }
 
+TEST_P(OpenerContract, APciFunctionThatIsNoDisplayIsNotEvenOpened) {
+  const std::string name = "0000:3b:00.0";
+  vmm_.AddDevice(FakeProfile::kMbochs, 3, name);
+  vmm_.FailOpens(-EACCES);
+  vmm_.SayPciClass(name, "0x020000");
+  for (const auto& opened :
+       {opener().OpenGroup(3, name), opener().OpenCdev("/dev/vfio/devices/vfio3")}) {
+    EXPECT_EQ(opened.status().code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(opened.status().message()), HasSubstr("its PCI class is 0x020000"));
+  }
+  vmm_.SayPciClass(name, "0x030000");
+  EXPECT_EQ(opener().OpenGroup(3, name).status().code(), absl::StatusCode::kPermissionDenied);
+}
+
 TEST_P(OpenerContract, AMissingPermissionSaysWhoElseMay) {
   vmm_.AddDevice(FakeProfile::kMdpy, 7, kUuidA);
   vmm_.FailOpens(-EACCES);
