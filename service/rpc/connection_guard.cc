@@ -73,6 +73,10 @@ const char* WhyOf(ConnectionRefusal why) {
     case ConnectionRefusal::kCalls:
       return "was cut off: it made more calls than anybody needs";
   }
+    case ConnectionRefusal::kUsersTaken:
+      return "was turned away: as many other users are connected as can be told apart";
+    case ConnectionRefusal::kStrangersTaken:
+      return "was turned away: users without a right here have as many connections as they may";
   return "was refused";
 }
 
@@ -147,6 +151,11 @@ bool ConnectionGuard::AdmitCall(const DoorIdentity& identity) {
     const double factor =
         operators ? options_.calls.operator_factor / options_.calls.address_factor : 1;
     bool fine = true;
+void ConnectionGuard::TurnAway(uint32_t uid, Door door, ConnectionRefusal why) {
+  const std::string name = UnixAddressOf({door, uid, -1});
+  Refused(name, name, why);
+}
+
     {
       const std::lock_guard lock(calls_mutex_);
       fine = calls_.CountAddress(address, factor, options_.clock->NowNs());

@@ -113,6 +113,9 @@ class ConnectionGuard {
   /// False if it is to be closed. `listener` is -1 for one whose calls don't know theirs.
   bool TakeTcp(int socket, const sockaddr_storage& peer, int listener);
   /// A unix socket, of somebody with this uid, who comes by the way in that has this identity.
+  /// The acceptor of a unix socket has closed one of this uid, for a reason of its own.
+  void TurnAway(uint32_t uid, Door door, ConnectionRefusal why);
+
   /// Never false for operators.
   bool TakeUnix(int socket, uint32_t uid, const DoorIdentity& identity);
 
