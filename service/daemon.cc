@@ -142,7 +142,7 @@ class Daemon::Impl {
   absl::Status Start() {
     FitConnections();
     if (auto status = MakeGuard(); !status.ok()) return status;
-    listen_ = std::make_unique<ListenAddresses>(log_, *guard_);
+    listen_ = std::make_unique<ListenAddresses>(*guard_);
     if (auto status = Bind(); !status.ok()) return status;
     // No thread yet: who lets go of privileges here lets go of all.
     if (auto status = Call(parts_.on_bound); !status.ok()) return status;

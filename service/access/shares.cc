@@ -20,6 +20,7 @@ constexpr std::array<SharedWords, kSharedKinds> kWords = {{
     {"watches", "end one", "watches_max"},
     {"streams without a start", "send StreamStart, or end one", "unstarted_streams_max"},
     {"snapshots under way", "wait for one", "snapshots_max"},
+    {"health watches", "end one", ""},
     {"calls under way", "wait for an answer", ""},
 }};
 

@@ -27,13 +27,16 @@ enum class Shared {
   kUnstartedStreams,
   /// Snapshots, from the wait for the picture until the client has the answer.
   kSnapshots,
+  /// Watches of health, which anybody may open.
+  kHealthWatches,
   /// All other calls, until they are answered, and until a long answer is taken.
   kCalls,
 };
-inline constexpr size_t kSharedKinds = 5;
+inline constexpr size_t kSharedKinds = 6;
 
 // At a time, of all callers together.
 inline constexpr int kWatchesMax = 256;
+inline constexpr int kHealthWatchesMax = 256;
 inline constexpr int kUnstartedStreamsMax = 256;
 /// Each holds a whole picture.
 inline constexpr int kSnapshotsMax = 8;
@@ -41,6 +44,7 @@ inline constexpr int kCallsMax = 512;
 
 // How many of these are kept for who comes by the operators' socket: nobody locks him out.
 inline constexpr int kWatchesReserved = 16;
+inline constexpr int kHealthWatchesReserved = 16;
 inline constexpr int kUnstartedStreamsReserved = 16;
 inline constexpr int kSnapshotsReserved = 2;
 inline constexpr int kCallsReserved = 64;

@@ -24,6 +24,9 @@ constexpr int kSnapshotsShare = 2;
 constexpr int kShareMax = 100'000;
 /// Of an address or a principal, and for nobody to change: what is answered takes no part.
 constexpr int kCallsShare = 128;
+/// Of an address, as many as it may have connections: a gRPC client that watches health has one on
+/// each. Nobody's to change either.
+constexpr int kHealthWatchesShare = 64;
 
 void FillShares(SharesConfig& shares) {
   if (shares.connections_max() == 0) shares.set_connections_max(kConnectionsShare);
@@ -66,6 +69,9 @@ ShareKeeper MakeShares(const LimitsConfig& limits) {
                                    principal.unstarted_streams_max()};
   of(Shared::kSnapshots) = {kSnapshotsMax, kSnapshotsReserved, address.snapshots_max(),
                             principal.snapshots_max()};
+  // Strangers open them, and hold nothing but these by it.
+  of(Shared::kHealthWatches) = {kHealthWatchesMax, kHealthWatchesReserved, kHealthWatchesShare,
+                                kHealthWatchesShare};
   of(Shared::kCalls) = {kCallsMax, kCallsReserved, kCallsShare, kCallsShare};
   return ShareKeeper(table);
 }

@@ -1,7 +1,6 @@
 #include "service/rpc/call_limiter.h"
 
 #include <algorithm>
-#include <utility>
 
 namespace planecast {
 namespace {
@@ -24,7 +23,7 @@ bool CallLimiter::CountAddress(const std::string& address, double factor, int64_
   return all.calls.Take(1, now_ns);
 }
 
-void CallLimiter::AddViewers(const std::string& connection, const std::string& address, int change,
+void CallLimiter::AddViewers(const std::string* connection, const std::string& address, int change,
                              int64_t now_ns) {
   const auto add = [&](Entries& entries, const std::string& key, double factor) {
     Entry& entry = EntryOf(entries, key, factor);
@@ -32,13 +31,15 @@ void CallLimiter::AddViewers(const std::string& connection, const std::string& a
     entry.calls.Resize(limits_.connection_hz * factor + limits_.viewer_hz * entry.viewers,
                        limits_.connection_burst * factor, now_ns);
   };
-  add(connections_, connection, 1);
+  if (connection != nullptr) add(connections_, *connection, 1);
   add(addresses_, address, limits_.address_factor);
 }
 
-bool CallLimiter::NoteKnown(const std::string& connection) {
+void CallLimiter::EndConnection(const std::string& connection, int64_t now_ns) {
   const auto own = connections_.find(connection);
-  return own != connections_.end() && !std::exchange(own->second.known, true);
+  if (own == connections_.end()) return;
+  own->second.viewers = 0;
+  own->second.calls.Resize(limits_.connection_hz, limits_.connection_burst, now_ns);
 }
 
 CallLimiter::Entry& CallLimiter::EntryOf(Entries& entries, const std::string& key, double factor) {

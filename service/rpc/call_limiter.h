@@ -35,16 +35,17 @@ class CallLimiter {
              int64_t now_ns);
   /// As above, for who has no connections that can be told apart.
   bool CountAddress(const std::string& address, double factor, int64_t now_ns);
-  /// A call of the connection was let in. True if that is news.
-  bool NoteKnown(const std::string& connection);
-  void AddViewers(const std::string& connection, const std::string& address, int change,
+  /// Viewers of a connection, if it is still there, and of its address.
+  void AddViewers(const std::string* connection, const std::string& address, int change,
                   int64_t now_ns);
+  /// The connection has ended, and its viewers are no longer there. The next one of its name has no
+  /// more calls at once than it had left.
+  void EndConnection(const std::string& connection, int64_t now_ns);
 
  private:
   struct Entry {
     TokenBucket calls;
     int viewers = 0;
-    bool known = false;
   };
   using Entries = std::unordered_map<std::string, Entry>;
 

@@ -40,6 +40,13 @@ std::string NameOf(const grpc::ServerContext* context, const std::string& peer_u
   return NameOf(stamp.has_value() ? stamp->listener : -1, PeerAddressOf(peer_uri));
 }
 
+size_t MetadataBytesOf(const grpc::ServerContext* context) {
+  size_t bytes = 0;
+  if (context == nullptr) return bytes;
+  for (const auto& [key, value] : context->client_metadata()) bytes += key.size() + value.size();
+  return bytes;
+}
+
 std::string UnixAddressOf(const DoorIdentity& identity) {
   const char* socket = identity.door == Door::kOperatorSocket ? "operators'" : "viewers'";
   return identity.uid.has_value()
@@ -66,6 +73,10 @@ const char* WhyOf(ConnectionRefusal why) {
       return "was refused: floods come from several addresses, and nobody known came from this one";
     case ConnectionRefusal::kUnwatched:
       return "was refused: no file descriptor is left to watch it; LimitNOFILE allows more";
+    case ConnectionRefusal::kUsersTaken:
+      return "was turned away: as many other users are connected as can be told apart";
+    case ConnectionRefusal::kStrangersTaken:
+      return "was turned away: users without a right here have as many connections as they may";
     case ConnectionRefusal::kSilent:
       return "was cut off: it called nothing in time";
     case ConnectionRefusal::kBytes:
@@ -108,8 +119,8 @@ bool ConnectionGuard::TakeTcp(int socket, const sockaddr_storage& peer, int list
     Refused(text, address, *refusal);
     return false;
   }
-  const auto status = watch_->Watch(
-      socket, {WatchedConnection::Kind::kTcp, NameOf(listener, text), address, 1, true});
+  const auto status =
+      watch_->Watch(socket, {WatchedConnection::Kind::kTcp, NameOf(listener, text), address, true});
   if (status.ok()) return true;
   shares_.Leave(address);
   Refused(text, address, ConnectionRefusal::kUnwatched);
@@ -127,8 +138,8 @@ bool ConnectionGuard::TakeUnix(int socket, uint32_t uid, const DoorIdentity& ide
     }
   }
   // Without a call gRPC itself ends them, by its handshake's deadline.
-  const auto status = watch_->Watch(
-      socket, {WatchedConnection::Kind::kUnix, name, UnixAddressOf(identity), 1, false});
+  const auto status =
+      watch_->Watch(socket, {WatchedConnection::Kind::kUnix, name, UnixAddressOf(identity), false});
   if (status.ok()) {
     ++unix_open_;
     return true;
@@ -138,6 +149,11 @@ bool ConnectionGuard::TakeUnix(int socket, uint32_t uid, const DoorIdentity& ide
   unix_shares_.Leave(name);
   Refused(name, name, ConnectionRefusal::kUnwatched);
   return false;
+}
+
+void ConnectionGuard::TurnAway(uint32_t uid, Door door, ConnectionRefusal why) {
+  const std::string name = UnixAddressOf({door, uid, -1});
+  Refused(name, name, why);
 }
 
 bool ConnectionGuard::AdmitCall(const DoorIdentity& identity) {
@@ -164,16 +180,17 @@ bool ConnectionGuard::AdmitCall(const DoorIdentity& identity) {
   return false;
 }
 
-bool ConnectionGuard::OnCall(const std::string& peer_uri, const grpc::ServerContext* context) {
+bool ConnectionGuard::OnCall(const std::string& peer_uri, const grpc::ServerContext* context,
+                             size_t request_bytes) {
   if (!IsTcp(peer_uri)) return true;
+  const std::string name = NameOf(context, peer_uri);
   bool fine = true;
   {
     const std::lock_guard lock(calls_mutex_);
-    fine = calls_.Count(peer_uri, LimitKeyOf(peer_uri), 1, options_.clock->NowNs());
+    fine = calls_.Count(name, LimitKeyOf(peer_uri), 1, options_.clock->NowNs());
   }
-  const std::string name = NameOf(context, peer_uri);
   if (fine) {
-    watch_->NoteCall(name);
+    watch_->NoteCall(name, MetadataBytesOf(context), request_bytes);
     return true;
   }
   if (watch_->CutOff(name, ConnectionRefusal::kCalls)) return false;
@@ -184,34 +201,35 @@ bool ConnectionGuard::OnCall(const std::string& peer_uri, const grpc::ServerCont
   return false;
 }
 
-ConnectionGuard::ViewerHold ConnectionGuard::OnAdmitted(const grpc::ServerContext& context,
-                                                        bool viewer_stream) {
-  std::string peer_uri = context.peer();
+void ConnectionGuard::OnAdmitted(const std::string& peer_uri, const grpc::ServerContext* context) {
+  if (!IsTcp(peer_uri)) return;
+  watch_->NoteKnown(NameOf(context, peer_uri));
+  // Each time: connections are older than an address is remembered.
+  shares_.NoteKnown(LimitKeyOf(peer_uri), options_.clock->NowNs());
+}
+
+ConnectionGuard::ViewerHold ConnectionGuard::OnViewer(const std::string& peer_uri,
+                                                      const grpc::ServerContext* context) {
   if (!IsTcp(peer_uri)) return {};
-  const int64_t now_ns = options_.clock->NowNs();
-  bool news = false;
-  {
-    const std::lock_guard lock(calls_mutex_);
-    news = calls_.NoteKnown(peer_uri);
-    if (viewer_stream) calls_.AddViewers(peer_uri, LimitKeyOf(peer_uri), 1, now_ns);
-  }
-  if (!news && !viewer_stream) return {};
-  std::string name = NameOf(&context, peer_uri);
-  if (news) {
-    watch_->NoteKnown(name);
-    shares_.NoteKnown(LimitKeyOf(peer_uri), now_ns);
-  }
-  if (!viewer_stream) return {};
+  std::string name = NameOf(context, peer_uri);
+  std::string address = LimitKeyOf(peer_uri);
   auto useful = watch_->AddViewers(name, 1);
-  return {this, std::move(peer_uri), std::move(name), std::move(useful)};
+  // It has ended already.
+  if (useful == nullptr) return {};
+  const std::lock_guard lock(calls_mutex_);
+  calls_.AddViewers(&name, address, 1, options_.clock->NowNs());
+  return {this, std::move(address), std::move(name), std::move(useful)};
 }
 
 void ConnectionGuard::ViewerHold::Release() {
   ConnectionGuard* guard = std::exchange(guard_, nullptr);
   if (guard == nullptr) return;
-  guard->watch_->AddViewers(name_, -1);
+  const bool there = guard->watch_->RemoveViewers(name_, useful_, 1);
+  const int64_t now_ns = guard->options_.clock->NowNs();
+  // Whoever watched for hours was here a moment ago.
+  guard->shares_.NoteKnown(address_, now_ns);
   const std::lock_guard lock(guard->calls_mutex_);
-  guard->calls_.AddViewers(peer_uri_, LimitKeyOf(peer_uri_), -1, guard->options_.clock->NowNs());
+  guard->calls_.AddViewers(there ? &name_ : nullptr, address_, -1, now_ns);
 }
 
 ConnectionReading ConnectionGuard::Read() const {
@@ -225,7 +243,12 @@ ConnectionReading ConnectionGuard::Read() const {
 void ConnectionGuard::OnEnd(const WatchedConnection& who,
                             std::optional<ConnectionRefusal> cut_off) {
   const bool tcp = who.kind == WatchedConnection::Kind::kTcp;
-  if (!tcp) --unix_open_;
+  if (tcp) {
+    const std::lock_guard lock(calls_mutex_);
+    calls_.EndConnection(who.name, options_.clock->NowNs());
+  } else {
+    --unix_open_;
+  }
   // What a uid of the operators' socket has here is nothing, and stays so.
   ConnectionShares& shares = tcp ? shares_ : unix_shares_;
   const std::string& sharer = tcp ? who.address : who.name;

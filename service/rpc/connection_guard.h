@@ -56,21 +56,21 @@ class ConnectionGuard {
   class ViewerHold {
    public:
     ViewerHold() = default;
-    ViewerHold(ConnectionGuard* guard, std::string peer_uri, std::string name,
+    ViewerHold(ConnectionGuard* guard, std::string address, std::string name,
                std::shared_ptr<UsefulBytes> useful)
         : guard_(guard),
-          peer_uri_(std::move(peer_uri)),
+          address_(std::move(address)),
           name_(std::move(name)),
           useful_(std::move(useful)) {}
     ViewerHold(ViewerHold&& other) noexcept
         : guard_(std::exchange(other.guard_, nullptr)),
-          peer_uri_(std::move(other.peer_uri_)),
+          address_(std::move(other.address_)),
           name_(std::move(other.name_)),
           useful_(std::move(other.useful_)) {}
     ViewerHold& operator=(ViewerHold&& other) noexcept {
       Release();
       guard_ = std::exchange(other.guard_, nullptr);
-      peer_uri_ = std::move(other.peer_uri_);
+      address_ = std::move(other.address_);
       name_ = std::move(other.name_);
       useful_ = std::move(other.useful_);
       return *this;
@@ -79,19 +79,16 @@ class ConnectionGuard {
     ViewerHold& operator=(const ViewerHold&) = delete;
     ~ViewerHold() { Release(); }
 
-    /// The stream has read a message of so many bytes, or written one.
+    /// The stream has read a message of so many bytes.
     void NoteMessage(size_t bytes) const {
       if (useful_ != nullptr) useful_->NoteMessage(bytes);
-    }
-    void NoteWritten(size_t bytes) const {
-      if (useful_ != nullptr) useful_->NoteWritten(bytes);
     }
 
    private:
     void Release();
 
     ConnectionGuard* guard_ = nullptr;
-    std::string peer_uri_;
+    std::string address_;
     std::string name_;
     std::shared_ptr<UsefulBytes> useful_;
   };
@@ -116,6 +113,9 @@ class ConnectionGuard {
   /// Never false for operators.
   bool TakeUnix(int socket, uint32_t uid, const DoorIdentity& identity);
 
+  /// The acceptor of a unix socket has closed one of this uid, for a reason of its own.
+  void TurnAway(uint32_t uid, Door door, ConnectionRefusal why);
+
   // --- For gRPC's own thread, before a call is anybody's: as a CallSieve.
 
   /// False if the call is to be refused at once, before it takes memory.
@@ -128,13 +128,22 @@ class ConnectionGuard {
     calls_this_turn_ = 0;
     ++turn_;
   }
-  /// A call was accepted. False if its connection was cut off for too many.
-  bool OnCall(const grpc::ServerContext& context) { return OnCall(context.peer(), &context); }
+  /// A call was accepted, and a request of so many bytes with it. False if its connection was cut
+  /// off for too many.
+  bool OnCall(const grpc::ServerContext& context, size_t request_bytes) {
+    return OnCall(context.peer(), &context, request_bytes);
+  }
   /// The same, of ServerContext::peer(). Null: by a listener whose calls don't know theirs.
-  bool OnCall(const std::string& peer_uri, const grpc::ServerContext* context);
-  /// It was made by somebody with a right, and is a viewer's stream or not. Of a stream the hold is
-  /// to live as long as it.
-  ViewerHold OnAdmitted(const grpc::ServerContext& context, bool viewer_stream);
+  bool OnCall(const std::string& peer_uri, const grpc::ServerContext* context,
+              size_t request_bytes = 0);
+  /// It was made by somebody with a right.
+  void OnAdmitted(const grpc::ServerContext& context) { OnAdmitted(context.peer(), &context); }
+  void OnAdmitted(const std::string& peer_uri, const grpc::ServerContext* context);
+  /// It has become a viewer's stream. The hold is to live as long as it.
+  ViewerHold OnViewer(const grpc::ServerContext& context) {
+    return OnViewer(context.peer(), &context);
+  }
+  ViewerHold OnViewer(const std::string& peer_uri, const grpc::ServerContext* context);
 
   ConnectionReading Read() const;
 

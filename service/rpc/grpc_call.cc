@@ -48,7 +48,7 @@ void GrpcCall::OnAccepted(bool ok) {
   accepted_ns_ = queue_.clock().NowNs();
   queue_.OnAccepted(*this);
   ConnectionGuard* const guard = queue_.guard();
-  if (guard != nullptr && !guard->OnCall(grpc_context_)) {
+  if (guard != nullptr && !guard->OnCall(grpc_context_, request_bytes())) {
     return End(absl::ResourceExhaustedError("too many calls came by this connection"));
   }
   auto caller = gate().Admit(grpc_context_, *rule_);
@@ -57,11 +57,14 @@ void GrpcCall::OnAccepted(bool ok) {
   auto hold = gate().TakeShare(caller_, *rule_, shared());
   if (!hold.ok()) return End(hold.status());
   hold_ = *std::move(hold);
-  if (guard != nullptr && rule_->scope != MethodScope::kOpen) {
-    viewer_hold_ = guard->OnAdmitted(grpc_context_, rule_->viewer_stream);
-  }
+  if (guard != nullptr && rule_->scope != MethodScope::kOpen) guard->OnAdmitted(grpc_context_);
   admitted_ = rule_->scope != MethodScope::kDisplay;
   HandleAccepted();
+}
+
+void GrpcCall::HoldViewer() {
+  ConnectionGuard* const guard = queue_.guard();
+  if (guard != nullptr) viewer_hold_ = guard->OnViewer(grpc_context_);
 }
 
 GrpcGate& GrpcCall::gate() {

@@ -4,6 +4,7 @@
 #include <grpcpp/server_context.h>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -63,9 +64,13 @@ class GrpcCall {
   GrpcGate& gate();
   /// What a call of this kind takes a place of when it is accepted.
   virtual Shared shared() const { return Shared::kCalls; }
+  /// Of the request that came with the call, if the kind of call has one.
+  virtual size_t request_bytes() const { return 0; }
   /// That place, until the call's end. For calls that change it for another, or give it away.
   ShareHold& hold() { return hold_; }
-  /// Of a viewer's stream over TCP; what it reads and writes is to be noted there.
+  /// It has become a viewer's stream: its connection may send more, until the call's end.
+  void HoldViewer();
+  /// Of a viewer's stream over TCP; what it reads is to be noted there.
   const ConnectionGuard::ViewerHold& viewer_hold() const { return viewer_hold_; }
 
   /// Whether the call may go on with this request, or on this display. A call whose method needs a

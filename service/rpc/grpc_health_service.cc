@@ -42,6 +42,7 @@ class GrpcHealthService::WatchCall final : public GrpcCall {
   void StartFinish(const grpc::Status& status) override {
     writer_.Finish(status, TagOf(Op::kFinished));
   }
+  Shared shared() const override { return Shared::kHealthWatches; }
   void HandleAccepted() override {
     service_.watches_.insert(this);
     Pump();

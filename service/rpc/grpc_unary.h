@@ -4,6 +4,7 @@
 #include <grpcpp/support/async_unary_call.h>
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -184,6 +185,8 @@ class UnaryCall final : public GrpcCall {
       writer_.FinishWithError(status, TagOf(Op::kFinished));
     }
   }
+
+  size_t request_bytes() const override { return exchange_->request_.ByteSizeLong(); }
 
   void HandleAccepted() override {
     exchange_->deadline_ = grpc_context().deadline();

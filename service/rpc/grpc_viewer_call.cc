@@ -116,6 +116,7 @@ class WatchCall final : public ViewerCall {
   void StartFinish(const grpc::Status& status) override {
     writer_.Finish(status, TagOf(Op::kFinished));
   }
+  size_t request_bytes() const override { return request_.Length(); }
   void HandleOpened() override {
     auto request = Parse<v1::WatchDisplayRequest>(request_);
     request_.Clear();
@@ -210,6 +211,7 @@ void ViewerCall::Join(const Request& request) {
   }
   viewer_ = joined->viewer;
   display_id_ = *std::move(id);
+  HoldViewer();
   StartSession(*std::move(session));
   DescribeViewer(*joined);
   context_.on_joined(*this);
@@ -344,7 +346,6 @@ void ViewerCall::Pump() {
 void ViewerCall::HandleWritten(bool ok) {
   if (!ok) return;
   sent_bytes_ += writing_bytes_;
-  viewer_hold().NoteWritten(static_cast<size_t>(writing_bytes_));
   viewer_->OnWritten();
   if (goodbye_.has_value()) End(absl::OkStatus());
   Pump();

@@ -39,9 +39,8 @@ PeerReader MakePeerReader(const config::v1::ServerConfig& config);
 /// Thread-compatible; must outlive the server.
 class ListenAddresses {
  public:
-  /// `log` and `guard`, which each connection goes through, must outlive this.
-  ListenAddresses(const Logger& log, ConnectionGuard& guard)
-      : guard_(guard), unix_(log, &guard), tcp_(&guard) {}
+  /// `guard`, which each connection goes through, must outlive this.
+  explicit ListenAddresses(ConnectionGuard& guard) : guard_(guard), unix_(&guard), tcp_(&guard) {}
 
   /// Binds the config's unix sockets, whose paths the caller has claimed, and TCP listeners; starts
   /// no thread. `bound_uids` are those whose calls the viewers' socket tells apart. Refuses plain

@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "service/rpc/connection_guard.h"
 #include "service/sockets/unix_socket.h"
 
@@ -113,18 +112,22 @@ void UnixAcceptor::Pass(Listener& listener, Fd socket) {
   const bool stranger =
       known.has_value() && !std::binary_search(known->begin(), known->end(), peer->uid);
   const Connection connection{socket.get(), InodeOf(socket.get())};
-  if (stranger && !CountStranger(listener, peer->uid, connection)) return;
+  if (stranger && !CountStranger(listener, peer->uid, connection)) {
+    return TurnAway(listener, peer->uid, ConnectionRefusal::kStrangersTaken);
+  }
   Slot* slot = SlotFor(listener, peer->uid, stranger ? kUnixUidsKept : 0);
   if (slot == nullptr && !stranger) {
-    log_.Warning("", absl::StrCat("uid ", peer->uid, " was turned away from ", listener.facts.path,
-                                  ": ", kUnixUidsMax, " other users are connected"));
-    return;
+    return TurnAway(listener, peer->uid, ConnectionRefusal::kUsersTaken);
   }
   DoorIdentity identity{listener.facts.door, std::nullopt, -1};
   if (slot != nullptr) identity.uid = peer->uid;
   if (guard_ != nullptr && !guard_->TakeUnix(socket.get(), peer->uid, identity)) return;
   if (slot != nullptr) slot->connections.push_back(connection);
   HandOver(slot != nullptr ? *slot->acceptor : *listener.others, listener, std::move(socket));
+}
+
+void UnixAcceptor::TurnAway(const Listener& listener, uint32_t uid, ConnectionRefusal why) const {
+  if (guard_ != nullptr) guard_->TurnAway(uid, listener.facts.door, why);
 }
 
 void UnixAcceptor::HandOver(grpc::experimental::ExternalConnectionAcceptor& acceptor,

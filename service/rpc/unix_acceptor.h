@@ -14,7 +14,7 @@
 
 #include "absl/status/status.h"
 #include "service/rpc/door.h"
-#include "service/telemetry/log.h"
+#include "service/sockets/connection_shares.h"
 #include "vfio/fd.h"
 
 namespace planecast {
@@ -35,7 +35,7 @@ inline constexpr size_t kAllStrangersConnectionsMax = 256;
 struct UnixListener {
   Fd socket;
   Door door = Door::kOperatorSocket;
-  /// For the log.
+  /// For messages.
   std::string path;
   /// Uids that have a right here, sorted. Nothing: whoever may open the socket has.
   std::optional<std::vector<uint32_t>> known_uids;
@@ -51,9 +51,9 @@ struct UnixListener {
 /// Thread-compatible. Add before BuildAndStart, Start after it, Stop before the server's Shutdown.
 class UnixAcceptor {
  public:
-  /// `log` must outlive the acceptor, and so must `guard`, which each connection and call goes
-  /// through. Null: none does.
-  UnixAcceptor(const Logger& log, ConnectionGuard* guard) : log_(log), guard_(guard) {}
+  /// `guard`, which each connection and call goes through and which tells of those that are turned
+  /// away, must outlive the acceptor. Null: none does.
+  explicit UnixAcceptor(ConnectionGuard* guard) : guard_(guard) {}
   ~UnixAcceptor() { Stop(); }
   UnixAcceptor(const UnixAcceptor&) = delete;
   UnixAcceptor& operator=(const UnixAcceptor&) = delete;
@@ -90,6 +90,7 @@ class UnixAcceptor {
   /// False if the process has no fds left.
   bool AcceptSome(Listener& listener);
   void Pass(Listener& listener, Fd socket);
+  void TurnAway(const Listener& listener, uint32_t uid, ConnectionRefusal why) const;
   static void HandOver(grpc::experimental::ExternalConnectionAcceptor& acceptor,
                        const Listener& listener, Fd socket);
   static void DropClosed(std::vector<Connection>& connections);
@@ -98,7 +99,6 @@ class UnixAcceptor {
   /// The way in for this uid; null if all but `kept` are taken.
   static Slot* SlotFor(Listener& listener, uint32_t uid, size_t kept);
 
-  const Logger& log_;
   ConnectionGuard* const guard_;
   std::vector<Listener> listeners_;
   Fd stop_;

@@ -33,6 +33,10 @@ std::string_view ConnectionRefusalName(ConnectionRefusal refusal) {
       return "siege";
     case ConnectionRefusal::kUnwatched:
       return "no_fd";
+    case ConnectionRefusal::kUsersTaken:
+      return "users_taken";
+    case ConnectionRefusal::kStrangersTaken:
+      return "strangers_taken";
     case ConnectionRefusal::kSilent:
       return "silent";
     case ConnectionRefusal::kBytes:

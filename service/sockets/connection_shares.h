@@ -30,6 +30,10 @@ enum class ConnectionRefusal {
   kSiege,
   /// There is no file descriptor left to watch it with.
   kUnwatched,
+  /// Of a unix socket: as many users are connected as can be told apart.
+  kUsersTaken,
+  /// Of a unix socket for everybody: those without a right have as many as they may have.
+  kStrangersTaken,
   // Cut off.
   /// It called nothing.
   kSilent,
@@ -38,7 +42,7 @@ enum class ConnectionRefusal {
   /// More calls came than any client needs to make.
   kCalls,
 };
-inline constexpr size_t kConnectionRefusalsSize = 9;
+inline constexpr size_t kConnectionRefusalsSize = 11;
 
 /// As metrics and logs name it, e.g. `address_share`.
 std::string_view ConnectionRefusalName(ConnectionRefusal refusal);

@@ -38,11 +38,17 @@ constexpr int kDiscardsMax = 128;
 constexpr size_t kAddressesKept = 1024;
 constexpr int64_t kNsPerMs = 1'000'000;
 
-uint64_t BytesReceived(int socket) {
+struct TcpBytes {
+  uint64_t received = 0;
+  /// What we sent, as far as the peer has it.
+  uint64_t acknowledged = 0;
+};
+
+TcpBytes TcpBytesOf(int socket) {
   tcp_info info{};
   socklen_t size = sizeof(info);
-  return getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 ? info.tcpi_bytes_received
-                                                                      : 0;
+  if (getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return {};
+  return {info.tcpi_bytes_received, info.tcpi_bytes_acked};
 }
 
 int UnreadBytes(int socket) {
@@ -177,19 +183,23 @@ absl::Status ConnectionWatch::Watch(int socket, WatchedConnection who) {
                                       .fd = std::move(fd),
                                       .who = std::move(who),
                                       .bytes = bytes,
-                                      .unexplained = UnexplainedBucket(),
+                                      .aimless = AimlessMeter(options_.limits.aimless_bytes_per_s,
+                                                              options_.limits.aimless_burst_bytes,
+                                                              options_.limits.introduction_bytes),
                                       .accepted_ns = now_ns});
   // The thread may be waiting for ever.
   if (first_to_wait) Wake();
   return absl::OkStatus();
 }
 
-void ConnectionWatch::NoteCall(const std::string& name) {
+void ConnectionWatch::NoteCall(const std::string& name, size_t metadata_bytes,
+                               size_t request_bytes) {
   const std::lock_guard lock(mutex_);
   Connection* connection = FindLocked(name);
   if (connection == nullptr) return;
   connection->called = true;
-  connection->useful->NoteCall();
+  connection->useful->NoteCall(metadata_bytes);
+  connection->useful->NoteMessage(request_bytes);
 }
 
 void ConnectionWatch::NoteKnown(const std::string& name) {
@@ -205,29 +215,50 @@ void ConnectionWatch::NoteKnown(const std::string& name) {
 
 void ConnectionWatch::ResizeLocked(Connection& connection) {
   const WatchLimits& limits = options_.limits;
+  const int64_t now_ns = options_.clock->NowNs();
   const int further = std::max(connection.viewers - 1, 0);
-  connection.bytes.Resize(
-      connection.who.factor * (limits.bytes_per_s + further * limits.further_viewer_bytes_per_s),
-      limits.burst_bytes, options_.clock->NowNs());
+  connection.bytes.Resize(limits.bytes_per_s + further * limits.further_viewer_bytes_per_s,
+                          limits.burst_bytes, now_ns);
+  connection.aimless.SetRate(
+      limits.aimless_bytes_per_s +
+          std::min(connection.viewers, kAimlessViewersMax) * limits.aimless_viewer_bytes_per_s,
+      now_ns);
 }
 
-std::shared_ptr<UsefulBytes> ConnectionWatch::AddViewers(const std::string& name, int change) {
+std::shared_ptr<UsefulBytes> ConnectionWatch::AddViewers(const std::string& name, int number) {
   const std::lock_guard lock(mutex_);
   Connection* connection = FindLocked(name);
   if (connection == nullptr) return nullptr;
-  connection->viewers = std::max(connection->viewers + change, 0);
-  connection->known = true;
-  ResizeLocked(*connection);
-  Address& address = AddressLocked(connection->who.address);
-  address.viewers = std::max(address.viewers + change, 0);
-  address.known = true;
-  ResizeLocked(address);
+  ChangeViewersLocked(*connection, number);
   return connection->useful;
 }
 
+bool ConnectionWatch::RemoveViewers(const std::string& name,
+                                    const std::shared_ptr<UsefulBytes>& theirs, int number) {
+  const std::lock_guard lock(mutex_);
+  Connection* connection = FindLocked(name);
+  if (connection == nullptr || connection->useful != theirs) return false;
+  ChangeViewersLocked(*connection, -number);
+  return true;
+}
+
+void ConnectionWatch::ChangeViewersLocked(Connection& connection, int change) {
+  connection.viewers = std::max(connection.viewers + change, 0);
+  connection.known = true;
+  ResizeLocked(connection);
+  Address& address = AddressLocked(connection.who.address);
+  address.viewers = std::max(address.viewers + change, 0);
+  address.known = true;
+  ResizeLocked(address);
+}
+
 void ConnectionWatch::ResizeLocked(Address& address) {
-  address.bytes.Resize(AddressRate(address), options_.limits.burst_bytes * kAddressConnections,
-                       options_.clock->NowNs());
+  const WatchLimits& limits = options_.limits;
+  const int64_t now_ns = options_.clock->NowNs();
+  address.bytes.Resize(AddressRate(address), limits.burst_bytes * kAddressConnections, now_ns);
+  address.aimless.Resize(limits.aimless_bytes_per_s * kAddressConnections +
+                             address.viewers * limits.aimless_viewer_bytes_per_s,
+                         limits.aimless_burst_bytes * kAddressConnections, now_ns);
 }
 
 void ConnectionWatch::LookNow() {
@@ -295,11 +326,13 @@ std::optional<ConnectionRefusal> ConnectionWatch::JudgeLeaverLocked(Connection& 
                                                                     int64_t now_ns) {
   // Who sends a flood and leaves at once was here, too.
   auto why = LookAtLocked(connection, now_ns);
-  if (connection.who.kind != WatchedConnection::Kind::kTcp || connection.who.factor == 0)
-    return why;
-  TokenBucket& all = AddressLocked(connection.who.address).bytes;
-  if (!all.Take(static_cast<double>(connection.bytes_new), now_ns)) why = ConnectionRefusal::kBytes;
-  if (connection.known) return why;
+  if (connection.who.kind != WatchedConnection::Kind::kTcp) return why;
+  Address& address = AddressLocked(connection.who.address);
+  const bool fine = address.bytes.Take(static_cast<double>(connection.bytes_new), now_ns) &&
+                    address.aimless.Take(std::max(connection.aimless.last(), 0.0), now_ns);
+  if (!fine) why = ConnectionRefusal::kBytes;
+  // Where somebody known came from, who asks for health alone is not to pay for a flood of others.
+  if (connection.known || address.known) return why;
   const double charged =
       std::min(static_cast<double>(connection.bytes_seen), options_.limits.introduction_bytes) +
       BeyondIntroduction(connection);
@@ -335,6 +368,7 @@ void ConnectionWatch::LookLocked(int64_t now_ns, Ended& ended) {
     }
   }
   CheckAddressesLocked(now_ns, passed_ns, ended);
+  CheckAimlessLocked(now_ns, ended);
   CheckUnknownLocked(now_ns, passed_ns, ended);
   CutFullestLocked(ended);
   std::erase_if(active_, [this](uint64_t id) {
@@ -367,18 +401,18 @@ std::optional<ConnectionRefusal> ConnectionWatch::LookAtLocked(Connection& conne
 
 std::optional<ConnectionRefusal> ConnectionWatch::LookAtTcpLocked(Connection& connection,
                                                                   int64_t now_ns) {
-  const uint64_t received = BytesReceived(connection.fd.get());
-  connection.bytes_new = received - std::min(received, connection.bytes_seen);
-  connection.bytes_seen = std::max(received, connection.bytes_seen);
+  // First: what was of use has come.
+  const uint64_t useful = connection.useful->Read();
+  const TcpBytes counts = TcpBytesOf(connection.fd.get());
+  connection.bytes_new = counts.received - std::min(counts.received, connection.bytes_seen);
+  connection.bytes_seen = std::max(counts.received, connection.bytes_seen);
   connection.quiet_looks = connection.bytes_new == 0 ? connection.quiet_looks + 1 : 0;
   hurry_ = hurry_ || !connection.known;
-  if (connection.who.factor == 0) return std::nullopt;
+  const bool fine = connection.aimless.Take(
+      {useful, counts.received, counts.acknowledged},
+      [&connection] { return UnreadBytes(connection.fd.get()); }, now_ns);
   const auto came = static_cast<double>(connection.bytes_new);
-  const uint64_t useful = connection.useful->Read();
-  connection.unexplained.Give(static_cast<double>(useful - connection.useful_seen), now_ns);
-  connection.useful_seen = useful;
-  const bool explained = !connection.known || connection.unexplained.Take(came, now_ns);
-  if (explained && connection.bytes.Take(came, now_ns)) return std::nullopt;
+  if (fine && connection.bytes.Take(came, now_ns)) return std::nullopt;
   return ConnectionRefusal::kBytes;
 }
 
@@ -399,7 +433,7 @@ std::optional<ConnectionRefusal> ConnectionWatch::LookAtUnixLocked(Connection& c
   }
   connection.turn = turn;
   connection.unread = unread;
-  const bool too_much = connection.who.factor > 0 && !connection.bytes.Take(more, now_ns);
+  const bool too_much = !connection.bytes.Take(more, now_ns);
   if (connection.reads_in_turn < kReadsInTurnMax && !too_much) return std::nullopt;
   return ConnectionRefusal::kBytes;
 }
@@ -409,8 +443,7 @@ void ConnectionWatch::CheckUnknownLocked(int64_t now_ns, int64_t passed_ns, Ende
   double sum = 0;
   for (const uint64_t id : active_) {
     const Connection& connection = connections_.at(id);
-    const bool counts = connection.who.kind == WatchedConnection::Kind::kTcp &&
-                        connection.who.factor > 0 && !connection.known;
+    const bool counts = connection.who.kind == WatchedConnection::Kind::kTcp && !connection.known;
     if (!counts || BeyondIntroduction(connection) == 0) continue;
     sum += BeyondIntroduction(connection);
     by_bytes.emplace_back(connection.bytes_new, id);
@@ -445,8 +478,8 @@ void ConnectionWatch::CheckAddressesLocked(int64_t now_ns, int64_t passed_ns, En
   std::unordered_map<std::string, uint64_t> sums;
   for (const uint64_t id : active_) {
     const Connection& connection = connections_.at(id);
-    const bool counts = connection.who.kind == WatchedConnection::Kind::kTcp &&
-                        connection.who.factor > 0 && connection.bytes_new > 0;
+    const bool counts =
+        connection.who.kind == WatchedConnection::Kind::kTcp && connection.bytes_new > 0;
     if (counts) sums[connection.who.address] += connection.bytes_new;
   }
   for (const auto& [name, sum] : sums) {
@@ -465,6 +498,31 @@ void ConnectionWatch::CheckAddressesLocked(int64_t now_ns, int64_t passed_ns, En
       if (rest <= fair) break;
       rest -= static_cast<double>(bytes);
       EndLocked(id, ConnectionRefusal::kBytes, ended);
+    }
+  }
+}
+
+void ConnectionWatch::CheckAimlessLocked(int64_t now_ns, Ended& ended) {
+  struct Sum {
+    double bytes = 0;
+    const Connection* worst = nullptr;
+  };
+  std::unordered_map<std::string, Sum> sums;
+  for (const uint64_t id : active_) {
+    const Connection& connection = connections_.at(id);
+    if (connection.aimless.last() == 0) continue;
+    Sum& sum = sums[connection.who.address];
+    sum.bytes += connection.aimless.last();
+    if (sum.worst == nullptr || connection.aimless.last() > sum.worst->aimless.last()) {
+      sum.worst = &connection;
+    }
+  }
+  for (const auto& [name, sum] : sums) {
+    TokenBucket& aimless = AddressLocked(name).aimless;
+    if (sum.bytes < 0) aimless.Give(-sum.bytes, now_ns);
+    // The next look finds the next.
+    if (sum.bytes > 0 && !aimless.Take(sum.bytes, now_ns)) {
+      EndLocked(sum.worst->id, ConnectionRefusal::kBytes, ended);
     }
   }
 }
@@ -492,7 +550,10 @@ void ConnectionWatch::EndLocked(uint64_t id, std::optional<ConnectionRefusal> wh
   if (named != by_name_.end() && named->second == id) by_name_.erase(named);
   Address& address = AddressLocked(connection.who.address);
   --address.connections;
-  address.viewers = std::max(address.viewers - connection.viewers, 0);
+  if (connection.viewers > 0) {
+    address.viewers = std::max(address.viewers - connection.viewers, 0);
+    ResizeLocked(address);
+  }
   ended.emplace_back(std::move(connection.who), why);
   connections_.erase(found);
 }
@@ -507,7 +568,9 @@ ConnectionWatch::Address& ConnectionWatch::AddressLocked(const std::string& addr
   if (known != addresses_.end()) return known->second;
   const WatchLimits& limits = options_.limits;
   Address fresh{TokenBucket(limits.unknown_bytes_per_s * kAddressConnections,
-                            limits.unknown_burst_bytes * kAddressConnections)};
+                            limits.unknown_burst_bytes * kAddressConnections),
+                TokenBucket(limits.aimless_bytes_per_s * kAddressConnections,
+                            limits.aimless_burst_bytes * kAddressConnections)};
   return addresses_.emplace(address, fresh).first->second;
 }
 
@@ -520,7 +583,8 @@ double ConnectionWatch::AddressRate(const Address& address) const {
 void ConnectionWatch::ForgetAddressesLocked(int64_t now_ns) {
   if (addresses_.size() < 2 * connections_.size() + kAddressesKept) return;
   std::erase_if(addresses_, [now_ns](const auto& entry) {
-    return entry.second.connections == 0 && entry.second.bytes.IsFull(now_ns);
+    const Address& one = entry.second;
+    return one.connections == 0 && one.bytes.IsFull(now_ns) && one.aimless.IsFull(now_ns);
   });
 }
 

@@ -2,7 +2,6 @@
 // nothing.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -18,6 +17,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "service/sockets/aimless_meter.h"
 #include "service/sockets/connection_shares.h"
 #include "service/sockets/token_bucket.h"
 #include "vfio/clock.h"
@@ -33,8 +33,7 @@ namespace planecast {
 inline constexpr double kEventsHz = 1000;
 inline constexpr double kAcknowledgementsHz = 240;
 inline constexpr double kMessageBytes = 9 + 5 + 29 + 85;
-// For each picture it gives the window back, of the stream and of the connection.
-inline constexpr double kWindowUpdateBytes = 2 * (9 + 4) + 29;
+// For each picture it gives the window back.
 inline constexpr double kViewerBytesPerSecond =
     2 * (kEventsHz * kMessageBytes + kAcknowledgementsHz * (kMessageBytes + kWindowUpdateBytes));
 // Of the viewers on one connection one has the hand and is watched closely. Of the others, a wall
@@ -44,16 +43,6 @@ inline constexpr double kFurtherViewerBytesPerSecond =
 // At once: a TLS handshake with a client's certificates, the metadata of some calls, and one
 // request of the largest size.
 inline constexpr double kBurstBytes = (16 << 10) + (16 << 10) + (64 << 10);
-// What is known to be of use counts apart: what came with a message that a call has read, the
-// window that a picture took, each of them twice; and a call's metadata. Beyond it there are pings,
-// and messages under way, as much as somebody unknown may send. Of the rest the parser alone knows,
-// and what does most harm is never a message: a header in crumbs, which gRPC parses anew with each.
-inline constexpr double kUnexplainedBytesPerSecond = 16 << 10;
-inline constexpr double kCallBytes = 16 << 10;
-/// Without the message itself.
-inline constexpr size_t kMessageFramingBytes = 9 + 5 + 29;
-/// A client gives the window back at least whenever so much of it was used.
-inline constexpr size_t kWindowUpdateEveryBytes = 8 << 10;
 // Before anybody has shown a right to anything on it: a handshake, and a few calls with their
 // metadata.
 inline constexpr double kUnknownBytesPerSecond = 16 << 10;
@@ -73,7 +62,9 @@ struct WatchLimits {
   double bytes_per_s = kViewerBytesPerSecond;
   double further_viewer_bytes_per_s = kFurtherViewerBytesPerSecond;
   double burst_bytes = kBurstBytes;
-  double unexplained_bytes_per_s = kUnexplainedBytesPerSecond;
+  double aimless_bytes_per_s = kAimlessBytesPerSecond;
+  double aimless_viewer_bytes_per_s = kAimlessViewerBytesPerSecond;
+  double aimless_burst_bytes = kAimlessBurstBytes;
   double unknown_bytes_per_s = kUnknownBytesPerSecond;
   double unknown_burst_bytes = kUnknownBurstBytes;
   double introduction_bytes = kIntroductionBytes;
@@ -97,28 +88,8 @@ struct WatchedConnection {
   std::string name;
   /// What it shares with others of its peer.
   std::string address;
-  /// How many times the usual it may send, once it is known. 0: as much as it likes.
-  double factor = 1;
   /// It is cut off if NoteCall doesn't come in time.
   bool awaits_call = true;
-};
-
-/// What a connection's bytes were of use for, in bytes that came or are to come; only ever more.
-/// Whoever reads and writes on it counts here. Thread-safe.
-class UsefulBytes {
- public:
-  void NoteMessage(size_t message_bytes) { Add(2 * (kMessageFramingBytes + message_bytes)); }
-  void NoteWritten(size_t message_bytes) {
-    const auto updates = static_cast<double>(1 + message_bytes / kWindowUpdateEveryBytes);
-    Add(static_cast<uint64_t>(2 * kWindowUpdateBytes * updates));
-  }
-  void NoteCall() { Add(static_cast<uint64_t>(kCallBytes)); }
-  uint64_t Read() const { return bytes_.load(std::memory_order_relaxed); }
-
- private:
-  void Add(uint64_t bytes) { bytes_.fetch_add(bytes, std::memory_order_relaxed); }
-
-  std::atomic<uint64_t> bytes_ = 0;
 };
 
 /// Has a duplicate of each connection's socket, by which it is shut down: gRPC then sees that the
@@ -162,13 +133,17 @@ class ConnectionWatch {
 
   /// Watches this connected socket from now on. The system call's error if there is no fd left.
   absl::Status Watch(int socket, WatchedConnection connection);
-  /// The connection of this name has called something, for the first time or again.
-  void NoteCall(const std::string& name);
+  /// The connection of this name has called something, for the first time or again: with so many
+  /// bytes of metadata, and of a request that came with the call.
+  void NoteCall(const std::string& name, size_t metadata_bytes, size_t request_bytes);
   /// Somebody with a right has, on it.
   void NoteKnown(const std::string& name);
-  /// So many viewers more, or fewer, are on it. What they read and write is to be counted there;
-  /// null if there is none of this name any more.
-  std::shared_ptr<UsefulBytes> AddViewers(const std::string& name, int change);
+  /// So many viewers more are on it. What they read is to be counted there, and they are known by
+  /// it when they go; null if there is none of this name any more.
+  std::shared_ptr<UsefulBytes> AddViewers(const std::string& name, int number);
+  /// False if theirs has ended; the name may be another's by now.
+  bool RemoveViewers(const std::string& name, const std::shared_ptr<UsefulBytes>& theirs,
+                     int number);
   /// Looks at all that send now instead of at the next look.
   void LookNow();
   /// False if there is none of this name any more.
@@ -182,10 +157,9 @@ class ConnectionWatch {
     Fd fd;
     WatchedConnection who;
     TokenBucket bytes;
-    /// Of what comes once it is known, what was of no use that we know of.
-    TokenBucket unexplained;
+    /// TCP: of what comes, what was for nothing that we know of.
+    AimlessMeter aimless;
     std::shared_ptr<UsefulBytes> useful = std::make_shared<UsefulBytes>();
-    uint64_t useful_seen = 0;
     int64_t accepted_ns = 0;
     /// TCP: what had come at the last look.
     uint64_t bytes_seen = 0;
@@ -205,6 +179,7 @@ class ConnectionWatch {
   };
   struct Address {
     TokenBucket bytes;
+    TokenBucket aimless;
     int connections = 0;
     int viewers = 0;
     bool known = false;
@@ -231,6 +206,7 @@ class ConnectionWatch {
   /// Why somebody who has left is to be barred all the same, if he is.
   std::optional<ConnectionRefusal> JudgeLeaverLocked(Connection& connection, int64_t now_ns);
   void CheckAddressesLocked(int64_t now_ns, int64_t passed_ns, Ended& ended);
+  void CheckAimlessLocked(int64_t now_ns, Ended& ended);
   void CutSilentLocked(int64_t now_ns, Ended& ended);
   void EndLocked(uint64_t id, std::optional<ConnectionRefusal> why, Ended& ended);
   Connection* FindLocked(const std::string& name);
@@ -244,9 +220,7 @@ class ConnectionWatch {
   TokenBucket FullBucket() const {
     return {options_.limits.bytes_per_s, options_.limits.burst_bytes};
   }
-  TokenBucket UnexplainedBucket() const {
-    return {options_.limits.unexplained_bytes_per_s, options_.limits.burst_bytes};
-  }
+  void ChangeViewersLocked(Connection& connection, int change);
   void ResizeLocked(Connection& connection);
   int64_t LookInterval() const {
     return hurry_ ? options_.limits.unknown_look_interval_ns : options_.limits.look_interval_ns;

@@ -37,12 +37,23 @@ TEST_F(CallLimiterTest, AnAddressMakesWhatAFewConnectionsMay) {
 }
 
 TEST_F(CallLimiterTest, ViewersMayMakeMoreForAsLongAsTheyAreThere) {
-  limiter_.AddViewers("1", "a", 10, kStartNs);
+  const std::string connection = "1";
+  limiter_.AddViewers(&connection, "a", 10, kStartNs);
   EXPECT_EQ(Let("1", "a", kStartNs), 5);
   // 40 a second.
   EXPECT_EQ(Let("1", "a", kStartNs + kSecondNs / 10), 4);
-  limiter_.AddViewers("1", "a", -10, kStartNs + kSecondNs / 10);
+  limiter_.AddViewers(&connection, "a", -10, kStartNs + kSecondNs / 10);
   EXPECT_EQ(Let("1", "a", kStartNs + 3 * kSecondNs / 10), 2);
+}
+
+TEST_F(CallLimiterTest, WhenAConnectionEndsItsViewersAreGoneAndTheNextOfItsNameHasWhatItHadLeft) {
+  const std::string connection = "1";
+  limiter_.AddViewers(&connection, "a", 10, kStartNs);
+  EXPECT_EQ(Let("1", "a", kStartNs), 5);
+  limiter_.EndConnection("1", kStartNs);
+  limiter_.AddViewers(nullptr, "a", -10, kStartNs);
+  EXPECT_EQ(Let("1", "a", kStartNs), 0);
+  EXPECT_EQ(Let("1", "a", kStartNs + kSecondNs / 5), 2);
 }
 
 TEST_F(CallLimiterTest, AFactorMultipliesAll) {

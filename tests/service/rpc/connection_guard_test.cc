@@ -29,6 +29,7 @@
 #include "service/rpc/tcp_acceptor.h"
 #include "tests/service/daemon_testing.h"
 #include "tests/service/rpc/test_gate.h"
+#include "tests/service/sockets/connection_watch_testing.h"
 
 namespace planecast {
 namespace {
@@ -39,6 +40,8 @@ using grpc::health::v1::HealthCheckResponse;
 using ::testing::HasSubstr;
 
 constexpr int64_t kSecondNs = 1'000'000'000;
+/// Somebody who isn't connected at all, as gRPC names him.
+constexpr char kPeer[] = "ipv4:10.0.0.9:1000";
 
 /// Moved by the test while others read it.
 class SharedClock final : public Clock {
@@ -141,6 +144,20 @@ class ConnectionGuardTest : public ::testing::Test {
     testing::CallContext context;
     HealthCheckResponse response;
     return stub.Check(&context, HealthCheckRequest(), &response);
+  }
+  /// A connection that is kPeer's for the guard.
+  testing::Ends TakeOneOfPeers() {
+    sockaddr_storage address{};
+    auto& v4 = reinterpret_cast<sockaddr_in&>(address);
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(1000);
+    inet_pton(AF_INET, "10.0.0.9", &v4.sin_addr);
+    testing::Ends ends = testing::TcpPair();
+    EXPECT_TRUE(guard_->TakeTcp(ends.server.get(), address, -1));
+    return ends;
+  }
+  void AwaitNobody() {
+    while (guard_->Read().tcp_open > 0) guard_->Turn(120'000);
   }
   uint64_t Refused(ConnectionRefusal why) const {
     return guard_->Read().refused[static_cast<size_t>(why)];
@@ -254,9 +271,8 @@ TEST_F(ConnectionGuardTest, ItKnowsIpv4ConnectionsOnAnIpv6SocketByTheNameThatGrp
 TEST_F(ConnectionGuardTest, WhoCallsTooMuchAndLeavesIsKeptOutToo) {
   options_.calls.connection_burst = 3;
   MakeGuard();
-  const std::string peer = "ipv4:10.0.0.9:1000";
-  for (int i = 0; i < 3; ++i) EXPECT_TRUE(guard_->OnCall(peer, nullptr));
-  EXPECT_FALSE(guard_->OnCall(peer, nullptr));
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(guard_->OnCall(kPeer, nullptr));
+  EXPECT_FALSE(guard_->OnCall(kPeer, nullptr));
   EXPECT_EQ(AwaitRefusal(), "10.0.0.9|10.0.0.9|calls");
   sockaddr_storage address{};
   auto& v4 = reinterpret_cast<sockaddr_in&>(address);
@@ -264,6 +280,41 @@ TEST_F(ConnectionGuardTest, WhoCallsTooMuchAndLeavesIsKeptOutToo) {
   inet_pton(AF_INET, "10.0.0.9", &v4.sin_addr);
   const Fd any(KernelSys(), socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   EXPECT_FALSE(guard_->TakeTcp(any.get(), address, 0));
+}
+
+TEST_F(ConnectionGuardTest, WhoComesByAPortThatWasUsedBeforeBecomesKnownToo) {
+  MakeGuard();
+  for (int i = 0; i < 2; ++i) {
+    testing::Ends ends = TakeOneOfPeers();
+    EXPECT_TRUE(guard_->OnCall(kPeer, nullptr));
+    guard_->OnAdmitted(kPeer, nullptr);
+    // More than anybody unknown may send.
+    constexpr int kBytes = 40'000;
+    testing::Send(ends.client, kBytes);
+    testing::AwaitBytes(ends.server, kBytes);
+    guard_->Turn(0);
+    clock_.Advance(options_.watch.look_interval_ns);
+    guard_->Turn(0);
+    EXPECT_TRUE(refusals().empty()) << i;
+    ends.client.Reset();
+    AwaitNobody();
+    clock_.Advance(100 * kSecondNs);
+  }
+}
+
+TEST_F(ConnectionGuardTest, AViewerThatEndsLateTakesNothingFromWhoHasItsPortNow) {
+  options_.calls = {.connection_hz = 1, .connection_burst = 2, .viewer_hz = 10};
+  MakeGuard();
+  testing::Ends ends = TakeOneOfPeers();
+  auto late = guard_->OnViewer(kPeer, nullptr);
+  ends.client.Reset();
+  AwaitNobody();
+  ends = TakeOneOfPeers();
+  const auto viewer = guard_->OnViewer(kPeer, nullptr);
+  late = {};
+  for (int i = 0; i < 2; ++i) EXPECT_TRUE(guard_->OnCall(kPeer, nullptr));
+  clock_.Advance(kSecondNs / 10);
+  EXPECT_TRUE(guard_->OnCall(kPeer, nullptr)) << "a viewer's, of which there is one still";
 }
 
 TEST_F(ConnectionGuardTest, WhatTheSieveHoldsBackReachesNoHandler) {

@@ -102,6 +102,14 @@ class UnixAcceptorTest : public DaemonTest {
     return " bindings { uid: " + std::to_string(UidOf(number)) +
            " role: \"viewer\" displays: \"*\" }";
   }
+  int CountOf(const std::string& words) const {
+    const std::string text = log_.Text();
+    int count = 0;
+    for (size_t at = text.find(words); at != std::string::npos; at = text.find(words, at + 1)) {
+      ++count;
+    }
+    return count;
+  }
   /// Tries until there is a way in: the daemon notices that somebody left when it next looks.
   std::string PrincipalOnceLetIn(size_t number, const std::string& path,
                                  std::unique_ptr<Client>* client) const {
@@ -153,7 +161,12 @@ TEST_F(UnixAcceptorTest, TheSeventeenthIsTurnedAwayUntilSomebodyLeaves) {
   }
   const size_t late = kUnixUidsMax;
   EXPECT_EQ(Client(UidOf(late), SocketPath()).Principal(), "UNAVAILABLE");
-  EXPECT_THAT(log_.Text(), HasSubstr("uid " + std::to_string(UidOf(late)) + " was turned away"));
+  EXPECT_THAT(log_.Text(), HasSubstr("uid " + std::to_string(UidOf(late)) +
+                                     " on the operators' socket was turned away"));
+  // However often he comes.
+  for (int i = 0; i < 30; ++i) ConnectAs(UidOf(late), SocketPath());
+  EXPECT_EQ(Client(UidOf(late), SocketPath()).Principal(), "UNAVAILABLE");
+  EXPECT_LE(CountOf(" was turned away"), 10);
   // Who is in already may connect again.
   EXPECT_EQ(Client(UidOf(3), SocketPath()).Principal(), NameOf(3));
   clients[5] = nullptr;
@@ -203,6 +216,18 @@ TEST_F(UnixAcceptorTest, TheUnknownTakeNoPlacesFromTheBound) {
   const Client bound(UidOf(100), ViewerSocketPath());
   EXPECT_EQ(bound.Principal(), NameOf(100));
   for (const auto& client : clients) EXPECT_EQ(client->Principal(), kNobody);
+}
+
+TEST_F(UnixAcceptorTest, AStrangerHasSoManyConnectionsAndTheLogSaysSo) {
+  StartForAll();
+  std::vector<Fd> fds;
+  for (size_t i = 0; i < kStrangersConnectionsMax; ++i) {
+    fds.push_back(ConnectAs(UidOf(1), ViewerSocketPath()));
+  }
+  EXPECT_EQ(Client(UidOf(1), ViewerSocketPath()).Principal(), "UNAVAILABLE");
+  EXPECT_THAT(log_.Text(), HasSubstr("uid " + std::to_string(UidOf(1)) +
+                                     " on the viewers' socket was turned away: users without"));
+  EXPECT_EQ(Client(UidOf(2), ViewerSocketPath()).Principal(), kNobody);
 }
 
 TEST_F(UnixAcceptorTest, AStormOnOneSocketKeepsNobodyFromTheOther) {

@@ -162,6 +162,25 @@ TEST_F(ConnectionWatchTest, WhoComesSendsAndLeavesUnknownIsCountedWithAllOthersW
   EXPECT_EQ(ended_[12].second, ConnectionRefusal::kBytes);
 }
 
+TEST_F(ConnectionWatchTest, WhereSomebodyKnownCameFromNobodyPaysForAFloodOfOthers) {
+  const Ends known = TcpPair();
+  Watch(known, Tcp("known", "balancer"));
+  const auto come_and_go = [this](const std::string& name, const std::string& address) {
+    Ends ends = TcpPair();
+    WatchUnknown(ends, Tcp(name, address));
+    Send(ends.client, kIntroduction);
+    AwaitBytes(ends.server, kIntroduction);
+    ends.client.Reset();
+    const size_t before = ended_.size();
+    while (ended_.size() == before) watch_->Turn(120'000);
+    return ended_.back().second;
+  };
+  int others = 0;
+  while (come_and_go("o", std::to_string(others)) == std::nullopt && others < 1000) ++others;
+  EXPECT_LT(others, 1000);
+  EXPECT_EQ(come_and_go("b", "balancer"), std::nullopt);
+}
+
 TEST_F(ConnectionWatchTest, OfAnAddressThoseGoThatSendMost) {
   std::vector<Ends> all;
   for (int i = 0; i < 6; ++i) {
@@ -181,7 +200,7 @@ TEST_F(ConnectionWatchTest, OfAnAddressThoseGoThatSendMost) {
 TEST_F(ConnectionWatchTest, EachViewerOnAConnectionMaySendMore) {
   const Ends ends = TcpPair();
   Watch(ends, Tcp("c"));
-  watch_->AddViewers("c", 5);
+  const auto viewers = watch_->AddViewers("c", 5);
   Send(ends.client, kBurst);
   AwaitBytes(ends.server, kBurst);
   Look();
@@ -194,7 +213,7 @@ TEST_F(ConnectionWatchTest, EachViewerOnAConnectionMaySendMore) {
     Look();
   }
   EXPECT_TRUE(ended_.empty());
-  watch_->AddViewers("c", -5);
+  EXPECT_TRUE(watch_->RemoveViewers("c", viewers, 5));
   for (int i = 0; i < 5; ++i) {
     Read(ends.server, kBurst);
     clock_.Advance(kSecondNs / 5);
@@ -204,17 +223,6 @@ TEST_F(ConnectionWatchTest, EachViewerOnAConnectionMaySendMore) {
     if (!ended_.empty()) break;
   }
   EXPECT_EQ(ended_, (Ended{{"c", ConnectionRefusal::kBytes}}));
-}
-
-TEST_F(ConnectionWatchTest, WhoseFactorIsZeroMaySendAsMuchAsHeLikes) {
-  const Ends ends = TcpPair();
-  WatchedConnection who = Tcp("c");
-  who.factor = 0;
-  Watch(ends, who);
-  Send(ends.client, 10 * kBurst);
-  AwaitBytes(ends.server, 5 * kBurst);
-  Look();
-  EXPECT_TRUE(ended_.empty());
 }
 
 TEST_F(ConnectionWatchTest, WhoLeavesIsGivenBackAtOnce) {
@@ -257,8 +265,8 @@ TEST_F(ConnectionWatchTest, WhoCallsNothingIsCutOffInTime) {
   const Ends talks = TcpPair();
   Watch(silent, Tcp("silent", "a", true));
   Watch(talks, Tcp("talks", "a", true));
-  watch_->NoteCall("talks");
-  watch_->NoteCall("nobody");
+  watch_->NoteCall("talks", 0, 0);
+  watch_->NoteCall("nobody", 0, 0);
   // Bytes are not calls: a handshake that never ends has many.
   Send(silent.client, 10);
   AwaitBytes(silent.server, 10);
@@ -278,9 +286,9 @@ TEST_F(ConnectionWatchTest, TheThreadWaitsForTheNextDeadlineAndWithoutOneForAsLo
   const Ends second = TcpPair();
   Watch(second, Tcp("second", "a", true));
   EXPECT_EQ(watch_->WaitMs(), 9000);
-  watch_->NoteCall("first");
+  watch_->NoteCall("first", 0, 0);
   EXPECT_EQ(watch_->WaitMs(), 10'000);
-  watch_->NoteCall("second");
+  watch_->NoteCall("second", 0, 0);
   EXPECT_EQ(watch_->WaitMs(), -1);
 }
 
@@ -333,14 +341,15 @@ TEST_F(ConnectionWatchTest, AUnixSocketIsLeftAloneWhileTheServersThreadComesBack
 }
 
 TEST_F(ConnectionWatchTest, AUnixSocketThatIsNeverReadEmptyIsCutOffTheFullestFirst) {
+  // As far as bytes can be seen to come, that is.
+  options_.limits.bytes_per_s = 1e9;
+  options_.limits.burst_bytes = 1e9;
+  Make();
   const Ends flood = UnixPair();
   const Ends more = UnixPair();
   const Ends quick = UnixPair();
   for (auto* ends : {&flood, &more, &quick}) {
-    WatchedConnection who = Unix(ends == &flood ? "flood" : ends == &more ? "more" : "quick");
-    // As far as bytes can be seen to come, that is.
-    who.factor = 0;
-    Watch(*ends, who);
+    Watch(*ends, Unix(ends == &flood ? "flood" : ends == &more ? "more" : "quick"));
   }
   Send(flood.client, 60'000);
   Send(more.client, 20'000);

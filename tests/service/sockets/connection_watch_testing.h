@@ -120,10 +120,10 @@ class ConnectionWatchTest : public ::testing::Test {
 
   static WatchedConnection Tcp(const std::string& name, const std::string& address = "a",
                                bool awaits_call = false) {
-    return {WatchedConnection::Kind::kTcp, name, address, 1, awaits_call};
+    return {WatchedConnection::Kind::kTcp, name, address, awaits_call};
   }
   static WatchedConnection Unix(const std::string& name) {
-    return {WatchedConnection::Kind::kUnix, name, name, 1, false};
+    return {WatchedConnection::Kind::kUnix, name, name, false};
   }
   /// The next look comes, `after_ns` later.
   void Look(int64_t after_ns = WatchLimits().look_interval_ns) {
