@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "service/sockets/aimless_meter.h"
 #include "tests/service/daemon_testing.h"
 #include "tests/service/telemetry/metrics_text.h"
 
@@ -51,6 +52,24 @@ TEST_F(DaemonConnectionsTest, AnAddressHasAsManyAsTheConfigSaysAndOperatorsSocke
   EXPECT_EQ(samples->at("planecast_connections{kind=\"tcp\"}"), 2);
   EXPECT_EQ(samples->at("planecast_connections{kind=\"unix\"}"), 10);
   EXPECT_GE(samples->at("planecast_connections_refused_total{reason=\"address_share\"}"), 1);
+}
+
+TEST_F(DaemonConnectionsTest, WhatAViewerSendsInMessagesIsNotForNothing) {
+  Start();
+  AttachFake("a");
+  const auto stub = v1::ViewerService::NewStub(Channel(tcp()));
+  Stream stream(*stub, "a");
+  EXPECT_TRUE(stream.Next().has_started());
+  // What a newer client may say, more than may come for nothing; a part with each picture, as a
+  // viewer may send no quicker.
+  v1::StreamDisplayRequest request;
+  request.GetReflection()->MutableUnknownFields(&request)->AddLengthDelimited(
+      15'000, std::string(4096, 'x'));
+  for (size_t sent = 0; sent < 2 * static_cast<size_t>(kAimlessBurstBytes); sent += 4096) {
+    ASSERT_NE(stream.Next().event_case(), v1::StreamEvent::EVENT_NOT_SET) << sent;
+    ASSERT_TRUE(stream.Send(request)) << sent;
+  }
+  EXPECT_NE(stream.Next().event_case(), v1::StreamEvent::EVENT_NOT_SET);
 }
 
 }  // namespace
