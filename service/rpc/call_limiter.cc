@@ -9,12 +9,14 @@ constexpr int kCountsPerForget = 4096;
 
 }  // namespace
 
-bool CallLimiter::Count(const std::string& connection, const std::string& address, double factor,
-                        int64_t now_ns) {
+CallLimiter::Verdict CallLimiter::Count(const std::string& connection, const std::string& address,
+                                        double factor, int64_t now_ns) {
   Forget(now_ns);
   Entry& own = EntryOf(connections_, connection, factor);
   Entry& all = EntryOf(addresses_, address, factor * limits_.address_factor);
-  return own.calls.Take(1, now_ns) && all.calls.Take(1, now_ns);
+  if (!own.calls.Take(1, now_ns)) return Verdict::kTooMany;
+  if (all.calls.Take(1, now_ns)) return Verdict::kFine;
+  return own.refused.Take(1, now_ns) ? Verdict::kRefused : Verdict::kTooMany;
 }
 
 bool CallLimiter::CountAddress(const std::string& address, double factor, int64_t now_ns) {
@@ -45,7 +47,8 @@ void CallLimiter::EndConnection(const std::string& connection, int64_t now_ns) {
 CallLimiter::Entry& CallLimiter::EntryOf(Entries& entries, const std::string& key, double factor) {
   const auto known = entries.find(key);
   if (known != entries.end()) return known->second;
-  Entry fresh{TokenBucket(limits_.connection_hz * factor, limits_.connection_burst * factor)};
+  Entry fresh{TokenBucket(limits_.connection_hz * factor, limits_.connection_burst * factor),
+              TokenBucket(limits_.refused_hz, limits_.refused_burst)};
   return entries.emplace(key, fresh).first->second;
 }
 

@@ -20,6 +20,10 @@ struct CallLimits {
   double viewer_hz = 20;
   /// An address, or a uid, may make so many times as many.
   double address_factor = 4;
+  /// Of a connection that keeps its own limit, while others of its address use up what is theirs
+  /// together: so many calls may be refused, and then it is one of those others.
+  double refused_hz = 20;
+  double refused_burst = 64;
   /// Operators' sockets: so many times as many. Whoever may stop a display may still not stop the
   /// house by a script that runs wild.
   double operator_factor = 10;
@@ -28,12 +32,20 @@ struct CallLimits {
 /// Thread-compatible. Times are monotonic.
 class CallLimiter {
  public:
+  enum class Verdict {
+    kFine,
+    /// Too many come from its address, and not by this connection: the call is to be refused.
+    kRefused,
+    /// Too many come by it: it is to be cut off.
+    kTooMany,
+  };
+
   explicit CallLimiter(CallLimits limits) : limits_(limits) {}
 
-  /// A call came by a connection. False if that is too many.
-  bool Count(const std::string& connection, const std::string& address, double factor,
-             int64_t now_ns);
-  /// As above, for who has no connections that can be told apart.
+  /// A call came by a connection.
+  Verdict Count(const std::string& connection, const std::string& address, double factor,
+                int64_t now_ns);
+  /// As above, for who has no connections that can be told apart. False if that is too many.
   bool CountAddress(const std::string& address, double factor, int64_t now_ns);
   /// Viewers of a connection, if it is still there, and of its address.
   void AddViewers(const std::string* connection, const std::string& address, int change,
@@ -45,6 +57,8 @@ class CallLimiter {
  private:
   struct Entry {
     TokenBucket calls;
+    /// Of a connection.
+    TokenBucket refused;
     int viewers = 0;
   };
   using Entries = std::unordered_map<std::string, Entry>;

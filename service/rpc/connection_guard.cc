@@ -54,6 +54,10 @@ std::string UnixAddressOf(const DoorIdentity& identity) {
              : absl::StrCat("others on the ", socket, " socket");
 }
 
+std::optional<DoorIdentity> UnixStampOf(const grpc::ServerContext* context) {
+  return context == nullptr ? std::nullopt : StampOf(context->auth_context().get());
+}
+
 bool IsTcp(const std::string& peer_uri) {
   return absl::StartsWith(peer_uri, "ipv4:") || absl::StartsWith(peer_uri, "ipv6:");
 }
@@ -108,8 +112,8 @@ absl::StatusOr<std::unique_ptr<ConnectionGuard>> ConnectionGuard::Make(const Log
 ConnectionGuard::ConnectionGuard(const Logger& log, Options options)
     : log_(log),
       options_(std::move(options)),
-      shares_(options_.shares),
-      unix_shares_(options_.shares),
+      shares_(options_.shares, &taken_),
+      unix_shares_(options_.shares, &taken_),
       calls_(options_.calls) {}
 
 bool ConnectionGuard::TakeTcp(int socket, const sockaddr_storage& peer, int listener) {
@@ -138,8 +142,8 @@ bool ConnectionGuard::TakeUnix(int socket, uint32_t uid, const DoorIdentity& ide
     }
   }
   // Without a call gRPC itself ends them, by its handshake's deadline.
-  const auto status =
-      watch_->Watch(socket, {WatchedConnection::Kind::kUnix, name, UnixAddressOf(identity), false});
+  const auto status = watch_->Watch(
+      socket, {WatchedConnection::Kind::kUnix, name, UnixAddressOf(identity), false, !operators});
   if (status.ok()) {
     ++unix_open_;
     return true;
@@ -184,14 +188,14 @@ bool ConnectionGuard::OnCall(const std::string& peer_uri, const grpc::ServerCont
                              size_t request_bytes) {
   if (!IsTcp(peer_uri)) return true;
   const std::string name = NameOf(context, peer_uri);
-  bool fine = true;
+  auto verdict = CallLimiter::Verdict::kFine;
   {
     const std::lock_guard lock(calls_mutex_);
-    fine = calls_.Count(name, LimitKeyOf(peer_uri), 1, options_.clock->NowNs());
+    verdict = calls_.Count(name, LimitKeyOf(peer_uri), 1, options_.clock->NowNs());
   }
-  if (fine) {
+  if (verdict != CallLimiter::Verdict::kTooMany) {
     watch_->NoteCall(name, MetadataBytesOf(context), request_bytes);
-    return true;
+    return verdict == CallLimiter::Verdict::kFine;
   }
   if (watch_->CutOff(name, ConnectionRefusal::kCalls)) return false;
   // Who calls and leaves at once is heard here only now.
@@ -202,15 +206,28 @@ bool ConnectionGuard::OnCall(const std::string& peer_uri, const grpc::ServerCont
 }
 
 void ConnectionGuard::OnAdmitted(const std::string& peer_uri, const grpc::ServerContext* context) {
-  if (!IsTcp(peer_uri)) return;
+  if (!IsTcp(peer_uri)) {
+    const auto stamp = UnixStampOf(context);
+    if (stamp.has_value()) OnAdmitted(*stamp);
+    return;
+  }
   watch_->NoteKnown(NameOf(context, peer_uri));
   // Each time: connections are older than an address is remembered.
   shares_.NoteKnown(LimitKeyOf(peer_uri), options_.clock->NowNs());
 }
 
+void ConnectionGuard::OnAdmitted(const DoorIdentity& identity) {
+  // Of strangers there is no uid to be known by.
+  if (!identity.uid.has_value() || identity.door != Door::kViewerSocket) return;
+  unix_shares_.NoteKnown(UnixAddressOf(identity), options_.clock->NowNs());
+}
+
 ConnectionGuard::ViewerHold ConnectionGuard::OnViewer(const std::string& peer_uri,
                                                       const grpc::ServerContext* context) {
-  if (!IsTcp(peer_uri)) return {};
+  if (!IsTcp(peer_uri)) {
+    const auto stamp = UnixStampOf(context);
+    return stamp.has_value() ? OnViewer(*stamp) : ViewerHold();
+  }
   std::string name = NameOf(context, peer_uri);
   std::string address = LimitKeyOf(peer_uri);
   auto useful = watch_->AddViewers(name, 1);
@@ -221,13 +238,22 @@ ConnectionGuard::ViewerHold ConnectionGuard::OnViewer(const std::string& peer_ur
   return {this, std::move(address), std::move(name), std::move(useful)};
 }
 
+ConnectionGuard::ViewerHold ConnectionGuard::OnViewer(const DoorIdentity& identity) {
+  // Operators may call more anyway.
+  if (identity.door != Door::kViewerSocket) return {};
+  std::string address = UnixAddressOf(identity);
+  const std::lock_guard lock(calls_mutex_);
+  calls_.AddViewers(nullptr, address, 1, options_.clock->NowNs());
+  return {this, std::move(address), "", nullptr};
+}
+
 void ConnectionGuard::ViewerHold::Release() {
   ConnectionGuard* guard = std::exchange(guard_, nullptr);
   if (guard == nullptr) return;
-  const bool there = guard->watch_->RemoveViewers(name_, useful_, 1);
+  const bool there = useful_ != nullptr && guard->watch_->RemoveViewers(name_, useful_, 1);
   const int64_t now_ns = guard->options_.clock->NowNs();
   // Whoever watched for hours was here a moment ago.
-  guard->shares_.NoteKnown(address_, now_ns);
+  if (useful_ != nullptr) guard->shares_.NoteKnown(address_, now_ns);
   const std::lock_guard lock(guard->calls_mutex_);
   guard->calls_.AddViewers(there ? &name_ : nullptr, address_, -1, now_ns);
 }
@@ -249,12 +275,11 @@ void ConnectionGuard::OnEnd(const WatchedConnection& who,
   } else {
     --unix_open_;
   }
-  // What a uid of the operators' socket has here is nothing, and stays so.
   ConnectionShares& shares = tcp ? shares_ : unix_shares_;
   const std::string& sharer = tcp ? who.address : who.name;
-  shares.Leave(sharer);
+  if (who.has_share) shares.Leave(sharer);
   if (!cut_off.has_value()) return;
-  if (IsFlood(*cut_off)) shares.Bar(sharer, options_.clock->NowNs());
+  if (who.has_share && IsFlood(*cut_off)) shares.Bar(sharer, options_.clock->NowNs());
   Refused(tcp ? who.name.substr(who.name.find(' ') + 1) : who.name, sharer, *cut_off);
 }
 

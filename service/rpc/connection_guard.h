@@ -128,8 +128,8 @@ class ConnectionGuard {
     calls_this_turn_ = 0;
     ++turn_;
   }
-  /// A call was accepted, and a request of so many bytes with it. False if its connection was cut
-  /// off for too many.
+  /// A call was accepted, and a request of so many bytes with it. False if it is one too many;
+  /// its connection may have been cut off for it.
   bool OnCall(const grpc::ServerContext& context, size_t request_bytes) {
     return OnCall(context.peer(), &context, request_bytes);
   }
@@ -139,11 +139,15 @@ class ConnectionGuard {
   /// It was made by somebody with a right.
   void OnAdmitted(const grpc::ServerContext& context) { OnAdmitted(context.peer(), &context); }
   void OnAdmitted(const std::string& peer_uri, const grpc::ServerContext* context);
+  /// The same, by a unix socket.
+  void OnAdmitted(const DoorIdentity& identity);
   /// It has become a viewer's stream. The hold is to live as long as it.
   ViewerHold OnViewer(const grpc::ServerContext& context) {
     return OnViewer(context.peer(), &context);
   }
   ViewerHold OnViewer(const std::string& peer_uri, const grpc::ServerContext* context);
+  /// The same, by a unix socket.
+  ViewerHold OnViewer(const DoorIdentity& identity);
 
   ConnectionReading Read() const;
 
@@ -162,6 +166,8 @@ class ConnectionGuard {
 
   const Logger& log_;
   const Options options_;
+  /// Of TCP and of the viewers' unix socket: file descriptors are the same for both.
+  std::atomic<int> taken_ = 0;
   ConnectionShares shares_;
   /// Of the viewers' unix socket, by uid.
   ConnectionShares unix_shares_;

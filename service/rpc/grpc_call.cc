@@ -49,7 +49,8 @@ void GrpcCall::OnAccepted(bool ok) {
   queue_.OnAccepted(*this);
   ConnectionGuard* const guard = queue_.guard();
   if (guard != nullptr && !guard->OnCall(grpc_context_, request_bytes())) {
-    return End(absl::ResourceExhaustedError("too many calls came by this connection"));
+    return End(absl::ResourceExhaustedError(
+        "too many calls came by this connection, or from its address"));
   }
   auto caller = gate().Admit(grpc_context_, *rule_);
   if (!caller.ok()) return End(caller.status());

@@ -47,8 +47,9 @@ std::string_view ConnectionRefusalName(ConnectionRefusal refusal) {
   return "unknown";
 }
 
-ConnectionShares::ConnectionShares(Limits limits)
+ConnectionShares::ConnectionShares(Limits limits, std::atomic<int>* all)
     : limits_(limits),
+      all_(all == nullptr ? &own_all_ : all),
       pace_(limits.all_max / kPaceSeconds, limits.all_max),
       siege_pace_(kSiegeHz, kSiegeHz) {}
 
@@ -56,7 +57,7 @@ std::optional<ConnectionRefusal> ConnectionShares::Enter(const std::string& addr
                                                          int64_t now_ns) {
   const std::lock_guard lock(mutex_);
   // Before anything is remembered of the address: whoever has very many of them fills no memory.
-  if (open_ >= limits_.all_max) return ConnectionRefusal::kAllTaken;
+  if (*all_ >= limits_.all_max) return ConnectionRefusal::kAllTaken;
   if (!pace_.Has(1, now_ns)) return ConnectionRefusal::kTooFast;
   ForgetLocked(now_ns);
   Address& own = AddressLocked(address);
@@ -67,6 +68,7 @@ std::optional<ConnectionRefusal> ConnectionShares::Enter(const std::string& addr
   if (!own.pace.Take(1, now_ns) || !pace_.Take(1, now_ns)) return ConnectionRefusal::kTooFast;
   ++own.open;
   ++open_;
+  ++*all_;
   return std::nullopt;
 }
 
@@ -77,6 +79,7 @@ void ConnectionShares::Leave(const std::string& address) {
   if (own == addresses_.end() || own->second.open == 0) return;
   --own->second.open;
   --open_;
+  --*all_;
 }
 
 void ConnectionShares::NoteKnown(const std::string& address, int64_t now_ns) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -70,7 +71,9 @@ class ConnectionShares {
     int all_max = 1024;
     int address_max = 64;
   };
-  explicit ConnectionShares(Limits limits);
+  /// `all` counts what several have together, of which there may be `all_max`; null: this one's
+  /// alone. Must outlive it.
+  explicit ConnectionShares(Limits limits, std::atomic<int>* all = nullptr);
 
   /// A connection came; it counts, unless it is refused. Times are monotonic.
   std::optional<ConnectionRefusal> Enter(const std::string& address, int64_t now_ns);
@@ -96,6 +99,8 @@ class ConnectionShares {
   void ForgetLocked(int64_t now_ns);
 
   const Limits limits_;
+  std::atomic<int> own_all_ = 0;
+  std::atomic<int>* const all_;
   mutable std::mutex mutex_;
   TokenBucket pace_;
   TokenBucket siege_pace_;

@@ -386,7 +386,7 @@ void ConnectionWatch::LookQuicklyLocked(int64_t now_ns, Ended& ended) {
   for (const uint64_t id : std::vector<uint64_t>(active_)) {
     Connection& connection = connections_.at(id);
     if (connection.who.kind != WatchedConnection::Kind::kUnix) continue;
-    const auto why = LookAtUnixLocked(connection, now_ns);
+    const auto why = LookAtUnixLocked(connection, now_ns, /*quick=*/true);
     if (why.has_value()) EndLocked(id, why, ended);
   }
   CutFullestLocked(ended);
@@ -396,7 +396,7 @@ std::optional<ConnectionRefusal> ConnectionWatch::LookAtLocked(Connection& conne
                                                                int64_t now_ns) {
   return connection.who.kind == WatchedConnection::Kind::kTcp
              ? LookAtTcpLocked(connection, now_ns)
-             : LookAtUnixLocked(connection, now_ns);
+             : LookAtUnixLocked(connection, now_ns, /*quick=*/false);
 }
 
 std::optional<ConnectionRefusal> ConnectionWatch::LookAtTcpLocked(Connection& connection,
@@ -417,7 +417,7 @@ std::optional<ConnectionRefusal> ConnectionWatch::LookAtTcpLocked(Connection& co
 }
 
 std::optional<ConnectionRefusal> ConnectionWatch::LookAtUnixLocked(Connection& connection,
-                                                                   int64_t now_ns) {
+                                                                   int64_t now_ns, bool quick) {
   const int unread = UnreadBytes(connection.fd.get());
   const uint64_t turn = options_.turn == nullptr ? 0 : options_.turn();
   connection.quiet_looks = unread == 0 ? connection.quiet_looks + 1 : 0;
@@ -426,9 +426,10 @@ std::optional<ConnectionRefusal> ConnectionWatch::LookAtUnixLocked(Connection& c
   const bool same_turn = options_.turn != nullptr && turn == connection.turn;
   if (!same_turn) connection.reads_in_turn = 0;
   if (same_turn && unread < connection.unread) ++connection.reads_in_turn;
-  if (unread < kUnreadBytesMax) {
+  // Quick looks are too close together: the thread may not have come to this one.
+  if (!quick && unread < kUnreadBytesMax) {
     connection.full_looks = std::max(connection.full_looks - 1, 0);
-  } else if (!same_turn) {
+  } else if (!quick && !same_turn) {
     ++connection.full_looks;
   }
   connection.turn = turn;

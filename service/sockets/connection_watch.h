@@ -90,6 +90,8 @@ struct WatchedConnection {
   std::string address;
   /// It is cut off if NoteCall doesn't come in time.
   bool awaits_call = true;
+  /// It counts in a share of connections. An operator's doesn't.
+  bool has_share = true;
 };
 
 /// Has a duplicate of each connection's socket, by which it is shut down: gRPC then sees that the
@@ -198,7 +200,8 @@ class ConnectionWatch {
   /// Why it is to be cut off, if it is.
   std::optional<ConnectionRefusal> LookAtLocked(Connection& connection, int64_t now_ns);
   std::optional<ConnectionRefusal> LookAtTcpLocked(Connection& connection, int64_t now_ns);
-  std::optional<ConnectionRefusal> LookAtUnixLocked(Connection& connection, int64_t now_ns);
+  std::optional<ConnectionRefusal> LookAtUnixLocked(Connection& connection, int64_t now_ns,
+                                                    bool quick);
   void CutFullestLocked(Ended& ended);
   void CheckUnknownLocked(int64_t now_ns, int64_t passed_ns, Ended& ended);
   /// Of what came since the look before, what is beyond the introduction.

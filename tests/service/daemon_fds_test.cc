@@ -24,8 +24,8 @@ using Event = v1::StreamEvent;
 
 constexpr size_t kUsualLimit = 1024;
 constexpr int kDisplays = 64;
-/// The viewers and the guests live in this process too. A viewer has a socket; a guest's next cursor
-/// is its memory and, fetched, a dma-buf, while the one before is still kept.
+/// The viewers and the guests live in this process too. A viewer has a socket; a guest's next
+/// cursor is its memory and, fetched, a dma-buf, while the one before is still kept.
 constexpr size_t kOfTheTest = (1 + 2) * kDisplays + 16;
 
 /// Lowers this process's soft limit for as long as it lives.

@@ -7,10 +7,16 @@
 namespace planecast {
 namespace {
 
+using Verdict = CallLimiter::Verdict;
+
 constexpr int64_t kSecondNs = 1'000'000'000;
 constexpr int64_t kStartNs = 1000 * kSecondNs;
-constexpr CallLimits kLimits{
-    .connection_hz = 10, .connection_burst = 5, .viewer_hz = 3, .address_factor = 2};
+constexpr CallLimits kLimits{.connection_hz = 10,
+                             .connection_burst = 5,
+                             .viewer_hz = 3,
+                             .address_factor = 2,
+                             .refused_hz = 2,
+                             .refused_burst = 3};
 
 class CallLimiterTest : public ::testing::Test {
  protected:
@@ -18,7 +24,7 @@ class CallLimiterTest : public ::testing::Test {
   int Let(const std::string& connection, const std::string& address, int64_t now_ns) {
     int let = 0;
     for (int i = 0; i < 100; ++i) {
-      if (limiter_.Count(connection, address, 1, now_ns)) ++let;
+      if (limiter_.Count(connection, address, 1, now_ns) == Verdict::kFine) ++let;
     }
     return let;
   }
@@ -34,6 +40,15 @@ TEST_F(CallLimiterTest, AnAddressMakesWhatAFewConnectionsMay) {
   EXPECT_EQ(Let("1", "a", kStartNs), 5);
   EXPECT_EQ(Let("2", "a", kStartNs) + Let("3", "a", kStartNs), 5);
   EXPECT_EQ(Let("4", "b", kStartNs), 5);
+}
+
+TEST_F(CallLimiterTest, WhoCallsLittleIsNotToBeCutOffForWhatOthersOfItsAddressDo) {
+  EXPECT_EQ(Let("1", "a", kStartNs) + Let("2", "a", kStartNs), 10);
+  EXPECT_EQ(limiter_.Count("1", "a", 1, kStartNs), Verdict::kTooMany);
+  const auto count = [this](int64_t now_ns) { return limiter_.Count("3", "a", 1, now_ns); };
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(count(kStartNs), Verdict::kRefused);
+  EXPECT_EQ(count(kStartNs), Verdict::kTooMany) << "a flood in many connections";
+  EXPECT_EQ(count(kStartNs + kSecondNs), Verdict::kFine);
 }
 
 TEST_F(CallLimiterTest, ViewersMayMakeMoreForAsLongAsTheyAreThere) {

@@ -406,6 +406,68 @@ TEST_F(ConnectionGuardTest, AUserOfTheViewersSocketHasHisShareAndAnOperatorNone)
   }
 }
 
+TEST_F(ConnectionGuardTest, TcpAndTheViewersSocketHaveOneNumberOfConnections) {
+  options_.shares = {.all_max = 2, .address_max = 2};
+  MakeGuard();
+  sockaddr_storage peer{};
+  peer.ss_family = AF_INET;
+  std::array<int, 2> ends = {-1, -1};
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+  const Fd client(KernelSys(), ends[0]);
+  const Fd server(KernelSys(), ends[1]);
+  EXPECT_TRUE(guard_->TakeTcp(server.get(), peer, 0));
+  EXPECT_TRUE(guard_->TakeUnix(server.get(), 5, {Door::kViewerSocket, 5, -1}));
+  EXPECT_FALSE(guard_->TakeTcp(server.get(), peer, 0));
+  EXPECT_FALSE(guard_->TakeUnix(server.get(), 6, {Door::kViewerSocket, 6, -1}));
+  EXPECT_EQ(Refused(ConnectionRefusal::kAllTaken), 2u);
+  EXPECT_TRUE(guard_->TakeUnix(server.get(), 0, {Door::kOperatorSocket, 0, -1}));
+}
+
+TEST_F(ConnectionGuardTest, WhoIsKnownOnTheViewersSocketComesInDuringASiege) {
+  MakeGuard();
+  std::array<int, 2> ends = {-1, -1};
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+  const Fd client(KernelSys(), ends[0]);
+  const Fd server(KernelSys(), ends[1]);
+  guard_->OnAdmitted(DoorIdentity{Door::kViewerSocket, 5, -1});
+  for (const uint32_t uid : {11u, 12u, 13u}) {
+    const DoorIdentity flooder{Door::kViewerSocket, uid, -1};
+    while (guard_->AdmitCall(flooder)) guard_->NextTurn();
+  }
+  int strangers = 0;
+  while (guard_->TakeUnix(server.get(), 100 + static_cast<uint32_t>(strangers),
+                          {Door::kViewerSocket, std::nullopt, -1})) {
+    ++strangers;
+  }
+  EXPECT_LE(strangers, static_cast<int>(kSiegeHz));
+  EXPECT_EQ(Refused(ConnectionRefusal::kSiege), 1u);
+  EXPECT_TRUE(guard_->TakeUnix(server.get(), 5, {Door::kViewerSocket, 5, -1}));
+}
+
+TEST_F(ConnectionGuardTest, ViewersOnTheViewersSocketMayCallMoreForAsLongAsTheyAreThere) {
+  options_.calls = {
+      .connection_hz = 1, .connection_burst = 1, .viewer_hz = 20, .address_factor = 1};
+  MakeGuard();
+  const DoorIdentity gateway{Door::kViewerSocket, 5, -1};
+  const auto in_a_second = [&] {
+    clock_.Advance(kSecondNs);
+    int calls = 0;
+    while (guard_->AdmitCall(gateway)) {
+      ++calls;
+      // A bucket holds one.
+      clock_.Advance(kSecondNs / 20);
+      if (calls == 20) break;
+    }
+    return calls;
+  };
+  {
+    const ConnectionGuard::ViewerHold hold = guard_->OnViewer(gateway);
+    EXPECT_EQ(in_a_second(), 20);
+  }
+  EXPECT_EQ(in_a_second(), 1);
+  EXPECT_EQ(guard_->Read().tcp_open, 0u);
+}
+
 TEST_F(ConnectionGuardTest, TheLogIsNotFilledByWhoIsRefused) {
   options_.shares.address_max = 1;
   MakeGuard();
