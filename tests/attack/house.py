@@ -1,7 +1,6 @@
 """What is attacked: the real planecastd with a fake display, and an honest viewer of it."""
 
 import grp
-import itertools
 import json
 import os
 import pathlib
@@ -13,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 
 HERE = pathlib.Path(__file__).resolve().parent
 START_MAX_S = 60
@@ -21,6 +21,12 @@ DISPLAY_RATE_HZ = 30
 DISPLAY = ("--fake", "ideal:desktop", "--size", "640x360", "--rate", str(DISPLAY_RATE_HZ))
 # A call of an operator that takes longer has failed.
 CALL_MAX_S = 5
+# Its metrics have a thread of their own.
+SCRAPE_MAX_S = 5
+# Until the viewer's last line has come.
+LINES_MAX_S = 10
+# So many of its pictures, and the viewer is in.
+PICTURES_FIRST = 10
 # What systemd gives to services: attackers are to find the limit that users have.
 FILES_SOFT = 1024
 
@@ -31,6 +37,7 @@ socket_path: "{folder}/planecast.sock"
 {user}
 allow_fake_devices: true
 encoder {{ id: "auto" }}
+metrics_address: "127.0.0.1:0"
 audit {{ file_path: "{folder}/audit.log" }}
 listeners {{
   address: "127.0.0.1:0"
@@ -61,7 +68,12 @@ class Daemon:
         self._log = self.folder / "log"
         self._write_config()
         self._process = self._start()
-        self.ports = self._await_ports()
+        self.ports, self._metrics = {}, ""
+        try:
+            self._await_start()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self):
         self._process.terminate()
@@ -91,14 +103,17 @@ class Daemon:
                 ["prlimit", f"--nofile={FILES_SOFT}:{hard}", self._binaries / "planecastd",
                  "--config", self.folder / "config"], stdout=log, stderr=log)
 
-    def _await_ports(self):
+    def _await_start(self):
         deadline = time.monotonic() + START_MAX_S
         while time.monotonic() < deadline and self.alive:
             found = dict((bool(tls), int(port)) for port, tls in
                          re.findall(r"listening on 127\.0\.0\.1:(\d+)( \(TLS\))?",
                                     self.log_text()))
-            if len(found) == 2 and self.planecast("list").returncode == 0:
-                return {"tls": found[True], "plain": found[False]}
+            metrics = re.search(r"metrics on (http://\S+)", self.log_text())
+            if len(found) == 2 and metrics and self.planecast("list").returncode == 0:
+                self.ports = {"tls": found[True], "plain": found[False]}
+                self._metrics = metrics.group(1)
+                return
             time.sleep(0.1)
         raise HouseError(f"planecastd did not start:\n{self.log_text()}")
 
@@ -130,6 +145,24 @@ class Daemon:
         began = time.monotonic()
         done = self.planecast("list")
         return time.monotonic() - began, done.stderr.strip() if done.returncode else ""
+
+    def connections(self):
+        """How many are open, and how many were not taken or cut off since its start, by reason. Nothing
+        if it doesn't say."""
+        try:
+            with urllib.request.urlopen(self._metrics, timeout=SCRAPE_MAX_S) as answer:
+                text = answer.read().decode()
+        except OSError:
+            return None
+        opened = re.findall(r"^planecast_connections\{.*\} (\S+)$", text, re.MULTILINE)
+        refused = re.findall(r'^planecast_connections_refused_total\{reason="(\w+)"\} (\S+)$', text,
+                             re.MULTILINE)
+        return (sum(int(float(number)) for number in opened),
+                {why: int(float(number)) for why, number in refused if float(number) > 0})
+
+    @property
+    def pid(self):
+        return self._process.pid
 
     @property
     def alive(self):
@@ -168,7 +201,7 @@ class Viewer:
         self._process = subprocess.Popen([sys.executable, HERE / "viewer.py"],
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         facts = {"way": "tls", "path": "", "ports": daemon.ports, "seconds": 0, "display": display,
-                 "displays": {}, "secret": daemon.ticket(display), "rate_hz": DISPLAY_RATE_HZ}
+                 "secret": daemon.ticket(display), "rate_hz": DISPLAY_RATE_HZ}
         self._process.stdin.write(json.dumps(facts) + "\n")
         self._process.stdin.flush()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -182,19 +215,31 @@ class Viewer:
                 self._times.append(float(line))
 
     @property
+    def pid(self):
+        return self._process.pid
+
+    @property
     def alive(self):
         return self._process.poll() is None and not self.ended
 
     def pictures(self, begin, end):
+        """How many came from `begin` until `end`, which is now or was."""
+        # What it says comes a moment after.
+        patience = end + LINES_MAX_S
+        while self.alive and self._last() < end and time.monotonic() < patience:
+            time.sleep(0.02)
         return sum(begin <= moment < end for moment in list(self._times))
+
+    def _last(self):
+        return self._times[-1] if self._times else 0.0
 
     def await_pictures(self, count, seconds_max):
         """True once so many came from now on."""
         begin = time.monotonic()
         while self.alive and time.monotonic() < begin + seconds_max:
-            if self.pictures(begin, float("inf")) >= count:
+            if sum(moment >= begin for moment in list(self._times)) >= count:
                 return True
-            time.sleep(0.05)
+            time.sleep(0.02)
         return False
 
     def close(self):
@@ -204,51 +249,37 @@ class Viewer:
 
 
 class House:
-    """Daemon, display, viewer. Mended between attacks where one broke something."""
+    """Daemon, display, viewer, all of them new: nothing is left of who attacked before, no bar of an
+    address, no siege, no memory. Closed at the end of a `with`."""
 
     DISPLAY = "vm1"
 
     def __init__(self, binaries):
-        self._binaries = binaries
-        self._numbers = itertools.count(1)
-        self.daemon = None
+        self.daemon = Daemon(binaries)
         self.viewer = None
-
-    def make_ready(self):
-        """Everything runs and the viewer has pictures."""
-        for _ in range(2):
-            if self.daemon is not None and not self.daemon.alive:
-                self.close()
-            if self.daemon is None:
-                self.daemon = Daemon(self._binaries)
-                self.daemon.must("attach", self.DISPLAY, *DISPLAY)
-            if self.viewer is not None and not self.viewer.alive:
-                self.viewer.close()
-                self.viewer = None
-            if self.viewer is None:
-                self.viewer = Viewer(self.daemon, self.DISPLAY)
-            if self.viewer.await_pictures(30, START_MAX_S):
-                return
-            # What is left of an attack is not what the next is judged by.
-            log = self.daemon.log_text()
+        try:
+            self.daemon.must("attach", self.DISPLAY, *DISPLAY)
+            self.viewer = Viewer(self.daemon, self.DISPLAY)
+            if not self.viewer.await_pictures(PICTURES_FIRST, START_MAX_S):
+                raise HouseError(f"the viewer has no pictures in peace: {self.viewer.ended}\n"
+                                 f"{self.daemon.log_text()}")
+        except BaseException:
             self.close()
-        raise HouseError(f"the viewer has no pictures in peace:\n{log}")
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def attach(self, displays):
-        """Attaches what an attacker asks for; returns his names for them with ours."""
-        names = {}
-        for key, arguments in displays.items():
-            names[key] = f"{key}-{next(self._numbers)}"
-            self.daemon.must("attach", names[key], *arguments)
-        return names
-
-    def detach(self, names):
-        for name in names:
-            self.daemon.planecast("detach", name)
+        """Attaches what an attacker asks for, by name; returns the names."""
+        for name, arguments in displays.items():
+            self.daemon.must("attach", name, *arguments)
+        return list(displays)
 
     def close(self):
         if self.viewer is not None:
             self.viewer.close()
-        if self.daemon is not None:
-            self.daemon.close()
-        self.viewer = self.daemon = None
+        self.daemon.close()

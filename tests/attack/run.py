@@ -14,99 +14,29 @@ Exits with 1 if an attacker wins, or is too weak to tell. README.md says what is
 """
 
 import argparse
-import dataclasses
 import json
 import os
 import pathlib
 import signal
-import statistics
 import subprocess
 import sys
 import threading
 import time
 
 import attack
-from house import DISPLAY_RATE_HZ, House, HouseError
+from house import House, HouseError
+from judge import (AFTERMATH_S, AGAIN, HOLDS, NOT_TOLD, OPEN_FILES_MORE_MAX,
+                   RESIDENT_GROWTH_MAX_MB, WINS, Attack, Pair, decide, judge, self_test)
+from machine import Others
 
 HERE = pathlib.Path(__file__).resolve().parent
-# Of its own pictures in peace, what the viewer keeps.
-PICTURES_KEPT_MIN = 0.9
-# In peace fewer than this share of what the display shows: the machine is too slow to tell anything.
-PEACE_MIN = 0.5
 LISTS, LISTS_IN_PEACE = 10, 3
-LIST_MAX_S = 1.0
-RESIDENT_GROWTH_MAX_MB = 64
-OPEN_FILES_MORE_MAX = 16
-AFTERMATH_S = 10
-# Until an attacker's process is ready, and how long it may take to end.
+# Until an attacker's process has ended.
 PATIENCE_S = 20
 STRANGER_UID = STRANGER_GID = 65534
 BURNER = "while True: pass"
-
-
-@dataclasses.dataclass
-class Pair:
-    """What was seen in peace and under attack."""
-    pictures_before: int = 0
-    pictures_during: int = 0
-    list_before_s: float = 0.0
-    list_worst_s: float = 0.0
-    list_error: str = ""
-    resident_before_mb: float = 0.0
-    resident_most_mb: float = 0.0
-    resident_after_mb: float = 0.0
-    files_before: int = 0
-    files_most: int = 0
-    files_after: int = 0
-    seconds: float = 0.0
-    done: dict = dataclasses.field(default_factory=dict)
-    # What ended that should not have: the daemon, the viewer, the attacker's own process.
-    broken: str = ""
-
-    @property
-    def kept(self):
-        return self.pictures_during / self.pictures_before if self.pictures_before else 0.0
-
-
-def weakness(floor, pair):
-    """Why the attack was none; empty if it was one, or was cut off."""
-    kept_down = ("cut off", "closed by the daemon", "refused")
-    if any(pair.done.get(what) for what in kept_down):
-        return ""
-    for what, per_second in floor.items():
-        rate = pair.done.get(what, 0) / max(pair.seconds, 0.1)
-        if rate < per_second:
-            return f"too weak to tell: {rate:.0f} {what}/s, not {per_second}"
-    return ""
-
-
-def judge(floor, pairs):
-    """What is wrong, one sentence each; empty if the attacker lost."""
-    def median(of):
-        return statistics.median(of(pair) for pair in pairs)
-
-    wrong = [pair.broken for pair in pairs if pair.broken][:1]
-    if median(lambda pair: pair.pictures_before / max(pair.seconds, 0.1)) < \
-            PEACE_MIN * DISPLAY_RATE_HZ:
-        wrong.append("the viewer has too few pictures in peace: the machine is busy")
-    if median(lambda pair: pair.kept) < PICTURES_KEPT_MIN:
-        wrong.append(f"the viewer kept {median(lambda pair: pair.kept):.0%} of its pictures")
-    worst = median(lambda pair: pair.list_worst_s)
-    if worst > LIST_MAX_S:
-        wrong.append(f"`planecast list` took {worst:.1f} s")
-    error = [pair.list_error for pair in pairs if pair.list_error]
-    if len(error) * 2 > len(pairs):
-        wrong.append(f"`planecast list` failed: {error[0]}")
-    growth = median(lambda pair: pair.resident_after_mb - pair.resident_before_mb)
-    if growth > RESIDENT_GROWTH_MAX_MB:
-        wrong.append(f"{growth:.0f} MB more {AFTERMATH_S} s after")
-    more = median(lambda pair: pair.files_after - pair.files_before)
-    if more > OPEN_FILES_MORE_MAX:
-        wrong.append(f"{more:.0f} more open files {AFTERMATH_S} s after")
-    weak = [weakness(floor, pair) for pair in pairs]
-    if all(weak):
-        wrong.append(weak[0])
-    return wrong
+# The daemon's own count of its connections is asked for so often meanwhile.
+COUNT_EVERY_S = 0.5
 
 
 # --- one attack
@@ -122,6 +52,10 @@ class Attacker:
         self._say(json.dumps(facts))
         if self._process.stdout.readline() != "ready\n":
             raise HouseError(f"{name} did not start: {self._process.communicate()[1]}")
+
+    @property
+    def pid(self):
+        return self._process.pid
 
     def go(self):
         self._say("go")
@@ -144,18 +78,24 @@ class Attacker:
 
 
 class Meter(threading.Thread):
-    """The most memory and files that the daemon has, while it runs."""
+    """The most memory, files and connections that the daemon has, while it runs."""
 
     def __init__(self, daemon):
         super().__init__(daemon=True)
         self._daemon = daemon
         self._finished = threading.Event()
-        self.resident_mb, self.files = 0.0, 0
+        self.resident_mb, self.files, self.connections = 0.0, 0, 0
 
     def run(self):
+        next_count = time.monotonic()
         while not self._finished.wait(0.1):
             self.resident_mb = max(self.resident_mb, self._daemon.resident_mb)
             self.files = max(self.files, self._daemon.open_files)
+            if time.monotonic() < next_count:
+                continue
+            counted = self._daemon.connections()
+            self.connections = max(self.connections, counted[0] if counted else 0)
+            next_count = time.monotonic() + COUNT_EVERY_S
 
     def stop(self):
         self._finished.set()
@@ -178,15 +118,14 @@ def list_often(daemon, begin, seconds, times):
 def measure(house, name, way, seconds, core):
     """A few seconds of peace and a few of attack."""
     module = attack.load(name)
-    house.make_ready()
     daemon = house.daemon
     pair = Pair()
     names = house.attach(getattr(module, "DISPLAYS", {}))
     role = getattr(module, "ROLE", "")
-    secret = daemon.ticket(house.DISPLAY, *names.values(), "--role", role) if role else ""
+    secret = daemon.ticket(house.DISPLAY, *names, "--role", role) if role else ""
     facts = {"way": way, "path": f"{daemon.folder}/viewers.sock", "ports": daemon.ports,
              "seconds": seconds, "core": core, "secret": secret, "display": house.DISPLAY,
-             "displays": names, "uid": STRANGER_UID, "gid": STRANGER_GID}
+             "uid": STRANGER_UID, "gid": STRANGER_GID}
     attacker = Attacker(name, facts)
     # The attacker takes a core from everybody. Somebody harmless does so in peace.
     burner = subprocess.Popen([sys.executable, "-c", BURNER])
@@ -198,21 +137,23 @@ def measure(house, name, way, seconds, core):
     burner.kill()
     burner.wait()
     pair.resident_before_mb, pair.files_before = daemon.resident_mb, daemon.open_files
+    connections_before, _ = daemon.connections() or (0, {})
 
+    others = Others([daemon.pid, house.viewer.pid, attacker.pid])
     meter = Meter(daemon)
     meter.start()
     begin = time.monotonic()
     attacker.go()
     pair.list_worst_s, pair.list_error = list_often(daemon, begin, seconds, LISTS)
     report, pair.broken = attacker.end(max(0.0, begin + seconds - time.monotonic()) + PATIENCE_S)
+    pair.others_cores = others.cores(time.monotonic() - begin)
     meter.stop()
-    # The viewer's last lines are on their way.
-    time.sleep(0.2)
-    pair.pictures_during = house.viewer.pictures(begin, begin + seconds)
     pair.seconds, pair.done = report.get("seconds", seconds), report.get("done", {})
     look_after(house, pair)
+    pair.pictures_during = house.viewer.pictures(begin, begin + seconds)
     pair.resident_most_mb, pair.files_most = meter.resident_mb, meter.files
-    house.detach(names.values())
+    pair.held = max(meter.connections - connections_before, 0)
+    _, pair.refused = daemon.connections() or (0, {})
     return pair
 
 
@@ -238,20 +179,26 @@ def look_after(house, pair):
 
 
 HEAD = (f"{'attacker':28} {'pictures':>13} {'kept':>5}  {'list, worst':>13}  {'MB before/most/after':>20}"
-        f"  {'files':>12}  what it did")
+        f"  {'files':>12}  {'else':>4}  what it did a second; whom the daemon refused in all")
 
 
 def row(title, pair):
-    done = ", ".join(f"{what} {number / max(pair.seconds, 0.1):,.0f}/s"
+    def rate(number):
+        a_second = number / max(pair.seconds, 0.1)
+        return f"{a_second:,.0f}/s" if a_second >= 10 else f"{a_second:.1f}/s"
+
+    done = ", ".join(f"{what} {rate(number)}"
                      for what, number in sorted(pair.done.items(), key=lambda item: -item[1])
                      if "bytes" not in what)
     sent = pair.done.get("bytes", 0) / max(pair.seconds, 0.1) / 1e6
+    words = ", ".join(f"{why} {number:,}" for why, number in sorted(pair.refused.items()))
     return (f"{title:28} {pair.pictures_before:>5} -> {pair.pictures_during:>4} {pair.kept:>5.0%}"
             f"  {pair.list_before_s:>4.2f} -> {pair.list_worst_s:>4.2f}s"
             f"  {pair.resident_before_mb:>6.0f}/{pair.resident_most_mb:>6.0f}/"
             f"{pair.resident_after_mb:>6.0f}"
             f"  {pair.files_before:>3}/{pair.files_most:>4}/{pair.files_after:>3}"
-            f"  {done}; {sent:,.1f} MB/s")
+            f"  {pair.others_cores:>4.2f}"
+            f"  {done or 'nothing'}; {sent:,.1f} MB/s; {words or 'none'}")
 
 
 def ways(name, brief=False):
@@ -272,85 +219,37 @@ def chosen(only, brief):
     return found
 
 
-def attack_with(house, name, way, options, core):
-    """True if the house holds."""
+def attack_with(name, way, options, core):
+    """How it ended: one of what `decide` says."""
     title = f"{name}/{way}"
-    floor = attack.load(name).FLOOR
+    module = attack.load(name)
+    facts = Attack(module.FLOOR, getattr(module, "SILENT", False))
     pairs = []
-    while True:
-        pairs.append(measure(house, name, way, options.seconds, core))
+    state = AGAIN
+    while state == AGAIN:
+        with House(options.bin) as house:
+            pairs.append(measure(house, name, way, options.seconds, core))
         print(row(title, pairs[-1]), flush=True)
-        if judge(floor, pairs[-1:]):
-            # The next look is at a daemon that nobody has attacked.
-            house.close()
-        if len(pairs) < options.pairs:
-            continue
-        wrong = judge(floor, pairs)
-        # One look can be bad luck; what broke something was none.
-        if not wrong or pairs[-1].broken or len(pairs) >= max(options.tries, options.pairs):
-            break
-    for sentence in wrong:
-        print(f"    FAILED {title}: {sentence}", flush=True)
-    return not wrong
+        state, why = decide(facts, pairs, options.pairs, options.tries)
+        # What makes another look needed, or worse.
+        for sentence in why or judge(facts, pairs[-1:]):
+            print(f"    {state.upper() if state != HOLDS else 'bad luck'}: {sentence}", flush=True)
+    return state
 
 
 def run(options):
     core = max(os.sched_getaffinity(0))
-    house = House(options.bin)
     begun = time.monotonic()
-    passed, failed = 0, []
+    ended = {HOLDS: [], WINS: [], NOT_TOLD: []}
     print(HEAD, flush=True)
-    try:
-        for name, way in chosen(options.only, options.brief):
-            if attack_with(house, name, way, options, core):
-                passed += 1
-            else:
-                failed.append(f"{name}/{way}")
-    finally:
-        house.close()
+    for name, way in chosen(options.only, options.brief):
+        ended[attack_with(name, way, options, core)].append(f"{name}/{way}")
     print(f"{time.monotonic() - begun:.0f} s")
-    for title in failed:
-        print(f"wins: {title}")
-    print(f"{passed} passed, {len(failed)} failed")
-    return 1 if failed else 0
-
-
-# --- can each criterion fail
-
-
-def self_test():
-    good = Pair(150, 148, 0.05, 0.2, "", 80, 120, 100, 40, 90, 44, 5, {"streams": 50_000})
-    floor = {"streams": 2000}
-    cases = [
-        ("a good one", {}, ""),
-        ("pictures lost", {"pictures_during": 134}, "kept 89%"),
-        ("no peace", {"pictures_before": 20, "pictures_during": 20}, "machine is busy"),
-        ("a slow list", {"list_worst_s": 1.1}, "took 1.1 s"),
-        ("a failed list", {"list_error": "UNAVAILABLE"}, "failed: UNAVAILABLE"),
-        ("memory kept", {"resident_after_mb": 145}, "65 MB more"),
-        ("files kept", {"files_after": 57}, "17 more open files"),
-        ("a crash", {"broken": "the daemon ended"}, "the daemon ended"),
-        ("a weak attack", {"done": {"streams": 9000}}, "too weak"),
-        ("no attack", {"done": {}}, "too weak"),
-        ("cut off", {"done": {"streams": 9000, "cut off": 1}}, ""),
-        ("refused", {"done": {"refused": 1}}, ""),
-    ]
-    failed = 0
-    for what, change, expected in cases:
-        wrong = "; ".join(judge(floor, [dataclasses.replace(good, **change)]))
-        holds = expected in wrong if expected else not wrong
-        if not holds:
-            print(f"{what}: wanted {expected!r}, have {wrong!r}")
-            failed += 1
-    # One bad look of three is bad luck, two are not.
-    bad = dataclasses.replace(good, pictures_during=0, list_worst_s=5)
-    for pairs, holds in (([good, bad, good], True), ([bad, good, bad], False)):
-        if (not judge(floor, pairs)) != holds:
-            print(f"{len(pairs)} pairs: judged wrongly")
-            failed += 1
-    total = len(cases) + 2
-    print(f"{total - failed} passed, {failed} failed")
-    return 1 if failed else 0
+    for state in (WINS, NOT_TOLD):
+        for title in ended[state]:
+            print(f"{state}: {title}")
+    print(f"{len(ended[HOLDS])} passed, {len(ended[WINS])} failed, {len(ended[NOT_TOLD])} skipped")
+    return 1 if ended[WINS] else 0
 
 
 def main():

@@ -20,8 +20,6 @@ WINDOW_STEP = 1 << 25
 INTRODUCTION = 8 << 10
 PATIENT_INTRODUCTION, PATIENT_CALLS = 2 << 10, 60
 RATE_FIRST, RATE_MIN, SLOWER = 512 << 10, 4 << 10, 0.7
-# Who is not served so long tries again.
-HANDSHAKE_MAX_S = 1.0
 # Not in Python 3.11's socket module.
 IP_BIND_ADDRESS_NO_PORT = 24
 # gRPC's codes that an attacker hears when he is kept down.
@@ -33,11 +31,18 @@ class Over(Exception):
 
 
 class Cut(Exception):
-    """The daemon closed the connection, or did not take it."""
+    """The daemon closed the connection, which it had served, or did not take it."""
+
+    def __init__(self, served=False):
+        super().__init__()
+        self.served = served
 
 
 class Target:
     """Where to attack, for how long, with what."""
+
+    # Who is not served so long tries again.
+    HANDSHAKE_MAX_S = 1.0
 
     def __init__(self, facts):
         # One of plain, tls, unix, crowd: TLS from 250 addresses, and patient: plain, slow enough not to
@@ -48,9 +53,8 @@ class Target:
         self.seconds = facts["seconds"]
         # Of a viewer; empty for strangers.
         self.secret = facts["secret"]
-        # The display that others watch, and those that the attacker has asked for.
+        # The one that others watch.
         self.display = facts["display"]
-        self.displays = facts["displays"]
         self.done = collections.Counter()
         self.deadline = 0.0
         self.began = 0.0
@@ -76,6 +80,7 @@ class Target:
         return left
 
     def count(self, what, number=1):
+        """What is no connection's; what is, the connection counts."""
         self.done[what] += number
 
     def credentials(self):
@@ -121,7 +126,7 @@ class Target:
     def _await_connected(self, raw):
         poll = select.poll()
         poll.register(raw, select.POLLOUT)
-        poll.poll(min(self.left(), HANDSHAKE_MAX_S) * 1000)
+        poll.poll(min(self.left(), self.HANDSHAKE_MAX_S) * 1000)
         try:
             raw.getpeername()
         except OSError:
@@ -134,11 +139,11 @@ class Target:
             try:
                 with self.connect(number) as connection:
                     attack(connection)
-            except Cut:
-                self.cut()
+            except Cut as cut:
+                self.cut(cut)
 
-    def cut(self):
-        self.count("cut off")
+    def cut(self, cut):
+        self.count("cut off" if cut.served else "turned away")
         if self.left() < 0.001:
             raise Over
         # A listener that takes nobody would else cost the attacker's core for nothing.
@@ -188,6 +193,9 @@ class Connection:
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
         self._unacknowledged = 0
+        # Bytes came back: what is done on it, and was, counts. At a closed door nothing does.
+        self.served = False
+        self._done = collections.Counter()
         self.sent = 0
         self.born = time.monotonic()
 
@@ -198,10 +206,34 @@ class Connection:
         self.close()
 
     def close(self):
+        self._read_last_words()
         self.sock.close()
 
     def fileno(self):
         return self.sock.fileno()
+
+    def count(self, what, number=1):
+        """What was done on this connection."""
+        if self.served:
+            self.target.count(what, number)
+        else:
+            self._done[what] += number
+
+    def _note_served(self):
+        if self.served:
+            return
+        self.served = True
+        self.target.count("served")
+        self.target.done.update(self._done)
+
+    def _read_last_words(self):
+        """Who has only sent so far hears whether he was served."""
+        if self.served:
+            return
+        try:
+            self._read()
+        except (Cut, ValueError):
+            pass
 
     def abort(self):
         """Closes it with a reset, so that nothing of it is left in our kernel."""
@@ -214,10 +246,11 @@ class Connection:
     def shake_hands(self):
         if not isinstance(self.sock, ssl.SSLSocket):
             return
-        deadline = time.monotonic() + HANDSHAKE_MAX_S
+        deadline = time.monotonic() + self.target.HANDSHAKE_MAX_S
         while time.monotonic() < deadline:
             try:
-                return self.sock.do_handshake()
+                self.sock.do_handshake()
+                return self._note_served()
             except ssl.SSLWantReadError:
                 self._wait(select.POLLIN)
             except ssl.SSLWantWriteError:
@@ -248,8 +281,9 @@ class Connection:
         except OSError as error:
             # Still connecting.
             if error.errno != errno.ENOTCONN:
-                raise Cut from None
-        self.target.count("bytes", sent)
+                self._read_last_words()
+                raise Cut(self.served) from None
+        self.count("bytes", sent)
         self.sent += sent
         del self._out[:sent]
         return not self._out
@@ -272,6 +306,15 @@ class Connection:
         """Reads what came and looks at none of it."""
         while self._read():
             pass
+
+    def await_served(self):
+        """Waits for the first bytes and reads no others."""
+        deadline = time.monotonic() + self.target.HANDSHAKE_MAX_S
+        while not self.served:
+            if time.monotonic() > deadline:
+                raise Cut
+            self.wait()
+            self._read()
 
     def wait(self, seconds=0.05):
         """Waits for something to read."""
@@ -297,10 +340,11 @@ class Connection:
         except OSError as error:
             if error.errno == errno.ENOTCONN:
                 return b""
-            raise Cut from None
+            raise Cut(self.served) from None
         if not data:
-            raise Cut
-        self.target.count("bytes read", len(data))
+            raise Cut(self.served)
+        self._note_served()
+        self.count("bytes read", len(data))
         return data
 
     def _give_window(self, size):
@@ -430,8 +474,8 @@ class Storm:
             for connection in list(self._open):
                 try:
                     self._turn(connection)
-                except Cut:
-                    self._drop(connection)
+                except Cut as cut:
+                    self._drop(connection, cut)
             if self._open:
                 select.select(list(self._open), [], [], min(self.target.left(), 0.02))
 
@@ -439,17 +483,17 @@ class Storm:
         while len(self._open) < self._wanted:
             try:
                 self._open[self.target.connect(next(self._numbers))] = set()
-            except Cut:
-                self.target.cut()
+            except Cut as cut:
+                self.target.cut(cut)
                 return
 
-    def _drop(self, connection):
+    def _drop(self, connection, cut):
         del self._open[connection]
         connection.close()
         if connection.sent > self._introduction:
             slower = RATE_FIRST if self._rate is None else self._rate * SLOWER
             self._rate = max(RATE_MIN, slower)
-        self.target.cut()
+        self.target.cut(cut)
 
     def _may_send(self, connection):
         if self._rate is None:
@@ -463,21 +507,22 @@ class Storm:
             if stream not in streams:
                 continue
             if what == "message":
-                self.target.count("messages")
+                connection.count("messages")
                 if self.on_message(connection, stream, value):
                     connection.reset(stream)
                     streams.discard(stream)
             else:
-                self._count_end(value)
+                self._count_end(connection, value)
                 streams.discard(stream)
         while len(streams) < self.calls and connection.queued < WRITE_MAX and \
                 self._may_send(connection):
             streams.add(connection.open_call(self.method, self.body, self.ends, self.extra()))
-            self.target.count("calls")
+            connection.count("calls")
         if self._may_send(connection):
             self.on_tick(connection, streams)
         connection.flush()
 
-    def _count_end(self, status):
-        self.target.count({STATUS_OK: "answered", STATUS_RESOURCE_EXHAUSTED: "refused"}
-                          .get(status, f"ended with {status or 'nothing'}"))
+    @staticmethod
+    def _count_end(connection, status):
+        connection.count({STATUS_OK: "answered", STATUS_RESOURCE_EXHAUSTED: "refused"}
+                         .get(status, f"ended with {status or 'nothing'}"))

@@ -24,6 +24,8 @@ PHASE_GAIN = 0.1
 class Home(Target):
     """Everything comes from an address that no attacker has, for as long as it takes."""
 
+    HANDSHAKE_MAX_S = 30.0
+
     def left(self):
         return 3600.0
 

@@ -32,7 +32,7 @@ class Flood(Storm):
                     break
                 for request in requests:
                     connection.send_message(stream, request)
-                self.target.count("requests", len(requests))
+                connection.count("requests", len(requests))
 
 
 def attack(target):

@@ -3,6 +3,7 @@
 from target import Cut
 
 WAYS = ("plain", "tls", "unix")
+SILENT = True
 FLOOR = {"connections": 50}
 
 
@@ -14,6 +15,6 @@ def attack(target):
             connection = target.connect(number)
             connection.flush()
             connection.abort()
-        except Cut:
-            target.cut()
+        except Cut as cut:
+            target.cut(cut)
         number += 1

@@ -19,4 +19,4 @@ def flood(target, connection):
     more = wire.frame(wire.CONTINUATION, 0, connection.next_stream, more)
     while True:
         connection.send(more * BATCH)
-        target.count("frames", BATCH)
+        connection.count("frames", BATCH)

@@ -11,5 +11,5 @@ DISPLAYS = {"storm": ("--fake", "ideal:desktop", "--size", "320x200", "--rate", 
 
 
 def attack(target):
-    Storm(target, wire.WATCH_DISPLAY, wire.named(target.displays["storm"]), connections=8,
+    Storm(target, wire.WATCH_DISPLAY, wire.named("storm"), connections=8,
           calls=6).run()

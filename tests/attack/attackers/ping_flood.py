@@ -15,4 +15,4 @@ def flood(target, connection):
     pings = wire.frame(wire.PING, 0, 0, b"planecst") * BATCH
     while True:
         connection.send(pings)
-        target.count("frames", BATCH)
+        connection.count("frames", BATCH)

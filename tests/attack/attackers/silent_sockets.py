@@ -8,6 +8,7 @@ from target import Cut
 
 WAYS = ("plain", "tls", "unix", "crowd")
 BRIEF_WAYS = ("plain", "tls", "unix")
+SILENT = True
 FLOOR = {"connections": 200}
 SOCKETS = 4000
 EACH_TURN = 500
@@ -31,8 +32,8 @@ def open_some(target, poll, silent, numbers, count):
     for _ in range(count):
         try:
             sock = target.socket(next(numbers))
-        except Cut:
-            return target.cut()
+        except Cut as cut:
+            return target.cut(cut)
         silent[sock.fileno()] = sock
         # Only its end is of interest.
         poll.register(sock, select.EPOLLRDHUP | select.EPOLLHUP)

@@ -8,6 +8,7 @@ from target import Cut
 
 WAYS = ("plain", "tls")
 BRIEF_WAYS = ("plain", "tls")
+SILENT = True
 FLOOR = {"connections": 50}
 CONNECTIONS = 1000
 EACH_TURN = 100
@@ -25,8 +26,8 @@ def attack(target):
         for _ in range(min(EACH_TURN, CONNECTIONS - len(slow))):
             try:
                 slow.append([now, 0, target.socket(next(numbers))])
-            except Cut:
-                target.cut()
+            except Cut as cut:
+                target.cut(cut)
                 break
         slow = [entry for entry in slow if entry[0] > now or say_a_byte(target, words, entry)]
         time.sleep(min(target.left(), 0.02))

@@ -23,7 +23,7 @@ def attack(target):
             if not still_open(connection):
                 stuck.remove(connection)
                 connection.close()
-                target.count("closed by the daemon")
+                target.count("cut off")
         time.sleep(min(target.left(), 0.05))
 
 
@@ -36,10 +36,11 @@ def open_viewers(target, stuck):
                                  target.credentials())
         while not connection.flush():
             target.left()
-        target.count("viewers", VIEWERS_EACH)
+        connection.await_served()
+        connection.count("viewers", VIEWERS_EACH)
         stuck.append(connection)
-    except Cut:
-        target.cut()
+    except Cut as cut:
+        target.cut(cut)
 
 
 def still_open(connection):

@@ -11,5 +11,5 @@ DISPLAYS = {"large": ("--fake", "ideal:static", "--size", "1920x1080", "--rate",
 
 
 def attack(target):
-    Storm(target, wire.GET_SNAPSHOT, wire.named(target.displays["large"]),
+    Storm(target, wire.GET_SNAPSHOT, wire.named("large"),
           connections=4, calls=16).run()

@@ -26,10 +26,10 @@ def guess(target, connection):
                              wire.frame(wire.DATA, wire.END_STREAM, stream, request))
             connection.window -= len(request)
             under_way.add(stream)
-            target.count("calls")
+            connection.count("calls")
         connection.flush()
         connection.wait(0.01)
         for stream, what, value in connection.events():
             if what == "end":
                 under_way.discard(stream)
-                target.count(f"ended with {value}")
+                connection.count(f"ended with {value}")
