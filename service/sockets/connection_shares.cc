@@ -68,9 +68,11 @@ std::optional<ConnectionRefusal> ConnectionShares::Enter(const std::string& addr
 
 void ConnectionShares::Leave(const std::string& address) {
   const std::lock_guard lock(mutex_);
-  Address& own = AddressLocked(address);
-  own.open = std::max(own.open - 1, 0);
-  open_ = std::max(open_ - 1, 0);
+  const auto own = addresses_.find(address);
+  // Operators' connections end here, too, and never counted.
+  if (own == addresses_.end() || own->second.open == 0) return;
+  --own->second.open;
+  --open_;
 }
 
 void ConnectionShares::NoteKnown(const std::string& address, int64_t now_ns) {

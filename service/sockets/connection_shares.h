@@ -70,7 +70,7 @@ class ConnectionShares {
 
   /// A connection came; it counts, unless it is refused. Times are monotonic.
   std::optional<ConnectionRefusal> Enter(const std::string& address, int64_t now_ns);
-  /// One that counted has ended.
+  /// One that counted has ended. Of an address that has none, nothing happens.
   void Leave(const std::string& address);
   /// Somebody with a right here has come from the address: it may open its whole share at once.
   void NoteKnown(const std::string& address, int64_t now_ns);

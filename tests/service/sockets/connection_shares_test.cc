@@ -77,6 +77,14 @@ TEST(ConnectionSharesTest, InAllThereAreSoMany) {
   EXPECT_EQ(shares.Enter(AddressOf(9), kStartNs + 10 * kSecondNs), kTaken);
 }
 
+TEST(ConnectionSharesTest, WhoNeverCountedMakesNoRoom) {
+  ConnectionShares shares({.all_max = 2, .address_max = 2});
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(shares.Enter(AddressOf(i), kStartNs), kTaken);
+  shares.Leave(AddressOf(9));
+  EXPECT_EQ(shares.open(), 2);
+  EXPECT_EQ(shares.Enter(AddressOf(3), kStartNs + 10 * kSecondNs), ConnectionRefusal::kAllTaken);
+}
+
 TEST(ConnectionSharesTest, WhoComesAndGoesAllTheTimeIsSlowedDown) {
   ConnectionShares shares({.all_max = 1000, .address_max = 16});
   const auto come_and_go = [&](int64_t now_ns) {
