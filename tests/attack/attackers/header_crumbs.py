@@ -34,9 +34,9 @@ class Header:
         connection.queue(wire.frame(wire.HEADERS, 0, self._stream, begin))
         self._allowed = AT_ONCE
 
-    def grow(self, rate, in_crumbs):
-        """A tick's worth of it."""
-        self._allowed += rate * TICK_S
+    def grow(self, allowed, in_crumbs):
+        """By so many bytes on the wire."""
+        self._allowed += allowed
         connection = self.connection
         crumb = wire.frame(wire.CONTINUATION, 0, self._stream, b"y")
         if in_crumbs:
@@ -66,7 +66,7 @@ def attack(target):
             target.cut(cut)
         for header in list(headers):
             try:
-                header.grow(rate, began > crumbs_from)
+                header.grow(rate * TICK_S, began > crumbs_from)
             except Cut as cut:
                 headers.remove(header)
                 header.connection.close()

