@@ -108,7 +108,11 @@ std::string FormatTicket(const v1::Ticket& ticket) {
   return absl::StrCat(
       "ticket ", IdOf(ticket.name()), " for ", absl::StrJoin(ticket.displays(), ", "), ", role ",
       ticket.role(), ", start within ", FormatSpan((ttl_ms + 500) / 1000),
-      ticket.uses_left() > 1 ? absl::StrCat(", ", ticket.uses_left(), " viewers") : "", ":\n");
+      ticket.uses_left() > 1 ? absl::StrCat(", ", ticket.uses_left(), " viewers") : "",
+      ticket.uses_left() < ticket.displays_size()
+          ? absl::StrCat("; for ", ticket.uses_left(), " of these lines, --uses allows more")
+          : "",
+      ":\n");
 }
 
 int RunTicket(const Context& context) {
@@ -245,10 +249,11 @@ const Verb& TicketVerb() {
                            {.name = "for-ca",
                             .value = "FILE",
                             .help = "where the holder has the PEM of the server's CA"}},
-                 .examples = {{"planecast ticket vm1", "let someone on this machine watch vm1"},
-                              {"planecast ticket vm1 vm2 --role controller --session-max 1h --for "
-                               "vmhost:7443 --for-ca ca.pem",
-                               "let someone elsewhere use two displays for an hour"}}},
+                 .examples =
+                     {{"planecast ticket vm1", "let someone on this machine watch vm1"},
+                      {"planecast ticket vm1 vm2 --uses 2 --role controller --session-max 1h --for "
+                       "vmhost:7443 --for-ca ca.pem",
+                       "let someone elsewhere use two displays for an hour"}}},
       .run = RunTicket};
   return verb;
 }

@@ -76,8 +76,9 @@ std::string ExplainUnavailable(const std::string& message, const ServerAddress& 
   if (says("connection refused")) return ExplainNoServer(server, "connection refused");
   if (says("permission denied")) {
     return absl::StrCat("not allowed to connect to ", server.target,
-                        ": run as the user that planecastd runs as, or take a ticket to "
-                        "viewers.sock beside it, or to its TCP address");
+                        ": run as its owner (root, where root started planecastd), be in the "
+                        "group that --socket-group names, or take a ticket to viewers.sock beside "
+                        "it, or to its TCP address");
   }
   if (says("failed to connect") && (says("socket closed") || says("connection reset"))) {
     const bool may_want_tls = !use_tls && !server.is_unix;

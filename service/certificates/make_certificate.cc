@@ -214,8 +214,10 @@ std::string ServerAdvice(const std::string& folder, const std::string& host, boo
       "    }\n"
       "  }\n"
       "Clients need a copy of ",
-      CertificatePath(folder, kCa), ":\n  planecast list --server ", shown,
-      ":7443 --tls-ca ca.pem\n");
+      CertificatePath(folder, kCa),
+      ", and a ticket, which comes with the line to use:\n"
+      "  planecast ticket NAME --for ",
+      shown, ":7443\n");
 }
 
 std::string ClientAdvice(const std::string& folder, const std::vector<std::string>& clients) {

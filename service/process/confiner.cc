@@ -34,7 +34,8 @@ absl::Status CheckOpens(const std::string& path, int flags, const char* what,
   const int error = errno;
   return absl::ErrnoToStatus(
       error, absl::StrCat(user, ", whom the daemon has become, can't ", what, " ", path,
-                          "; chown or chgrp it, or choose another --user"));
+                          "; chown or chgrp it, let him through each folder above it, or choose "
+                          "another --user"));
 }
 
 }  // namespace
