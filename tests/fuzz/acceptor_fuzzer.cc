@@ -234,10 +234,13 @@ class GuardRun {
 
   void Call(const Peer& peer) {
     Link* link = Find(peer.text);
+    const auto before = refusals_;
     const bool fine = guard_->OnCall(peer.uri, nullptr);
+    const bool cut_off = refusals_ != before;
+    Require(!fine || !cut_off);
     // Cut off by its name, if gRPC's name for it is ours.
-    if (!fine) Require(link == nullptr || link->left || HasEnded(link->ends.server));
-    if (fine && link != nullptr) link->called = true;
+    if (cut_off) Require(link == nullptr || link->left || HasEnded(link->ends.server));
+    if (!cut_off && link != nullptr) link->called = true;
     CheckCounts();
   }
 
@@ -271,7 +274,7 @@ class GuardRun {
     const auto viewers = [](const Link& link) {
       return !link.tcp && link.identity.door == Door::kViewerSocket;
     };
-    Require(Count(viewers) <= static_cast<uint64_t>(kShares.all_max));
+    Require(reading.tcp_open + Count(viewers) <= static_cast<uint64_t>(kShares.all_max));
     const auto share = static_cast<uint64_t>(kShares.address_max);
     for (const Link& one : links_) {
       if (one.tcp) {

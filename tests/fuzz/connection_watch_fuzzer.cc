@@ -45,7 +45,7 @@ class WatchRun {
         if (link == nullptr) Accept(name, input);
         break;
       case 1:
-        watch_->NoteCall(name);
+        NoteCall(name, input);
         if (link != nullptr) link->called = true;
         break;
       case 2:
@@ -60,7 +60,6 @@ class WatchRun {
       case 4:
         if (link == nullptr || link->useful == nullptr) break;
         link->useful->NoteMessage(static_cast<size_t>(input.Next(64)));
-        link->useful->NoteWritten(static_cast<size_t>(input.Next(256)) << 8);
         break;
       case 5:
         if (link != nullptr) SendSome(*link, 1 << input.Next(13));
@@ -96,6 +95,8 @@ class WatchRun {
     std::string address;
     int64_t accepted_ns = 0;
     double sent = 0;
+    /// At the last look.
+    double unread = 0;
     bool called = false;
     bool known = false;
     bool left = false;
@@ -119,12 +120,17 @@ class WatchRun {
     Require(same < kShares.address_max && links_.size() < static_cast<size_t>(kShares.all_max));
     Link& link = links_[name];
     link = {.ends = TcpEnds(), .address = address, .accepted_ns = now_ns};
-    const WatchedConnection who{WatchedConnection::Kind::kTcp, name, address, 1, true};
+    const WatchedConnection who{WatchedConnection::Kind::kTcp, name, address, true};
     Require(watch_->Watch(link.ends.server.get(), who).ok());
   }
 
+  void NoteCall(const std::string& name, Input& input) {
+    const auto metadata_bytes = static_cast<size_t>(input.Next(256)) << 4;
+    watch_->NoteCall(name, metadata_bytes, static_cast<size_t>(input.Next(64)));
+  }
+
   void AddViewers(const std::string& name, Link* link, int change) {
-    if (link != nullptr && link->viewers + change < 0) return;
+    if (change < 0) return RemoveViewer(name, link);
     const auto useful = watch_->AddViewers(name, change);
     // Whoever is connected is found by his name, and nobody else is.
     Require((useful != nullptr) == (link != nullptr));
@@ -136,9 +142,17 @@ class WatchRun {
     link->viewers_most = std::max(link->viewers_most, link->viewers);
   }
 
+  void RemoveViewer(const std::string& name, Link* link) {
+    if (link != nullptr && link->viewers == 0) return;
+    const auto theirs = link == nullptr ? nullptr : link->useful;
+    Require(watch_->RemoveViewers(name, theirs, 1) == (link != nullptr));
+    if (link != nullptr) --link->viewers;
+  }
+
   void SendSome(Link& link, int bytes) {
     Send(link.ends.client, bytes);
     link.sent += bytes;
+    link.unread = bytes;
     sent_ += bytes;
     Await(
         [&] { return HasEnded(link.ends.server) || BytesReceived(link.ends.server) == link.sent; });
@@ -206,13 +220,14 @@ class WatchRun {
     watch_->Turn(0);
     clock_.Advance(limits_.look_interval_ns);
     watch_->Turn(0);
-    for (const auto& [name, link] : links_) {
+    for (auto& [name, link] : links_) {
       Require(!HasEnded(link.ends.server));
       const int64_t age_ns = clock_.NowNs() - link.accepted_ns;
       Require(link.called || age_ns < limits_.first_call_max_ns);
       Require(link.sent <= MayHaveSent(link, static_cast<double>(age_ns) / 1e9));
       // gRPC reads it.
       ReadAll(link.ends.server);
+      link.unread = 0;
     }
   }
 
@@ -224,9 +239,13 @@ class WatchRun {
     // Calls give credit, too, of which only the watch knows.
     if (link.useful == nullptr) return viewer;
     const auto useful = static_cast<double>(link.useful->Read());
-    const double explained =
-        unknown + limits_.burst_bytes + limits_.unexplained_bytes_per_s * age_s + useful;
-    return std::min(viewer, explained);
+    const double rate =
+        limits_.aimless_bytes_per_s +
+        std::min(link.viewers_most, kAimlessViewersMax) * limits_.aimless_viewer_bytes_per_s;
+    // What nobody has read yet is not judged.
+    const double useful_or_little =
+        limits_.aimless_burst_bytes + rate * age_s + useful + link.unread;
+    return std::min(viewer, useful_or_little);
   }
 
   const WatchLimits limits_ = SmallLimits();

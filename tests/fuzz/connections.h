@@ -33,7 +33,9 @@ inline WatchLimits SmallLimits() {
   limits.bytes_per_s = 1000;
   limits.further_viewer_bytes_per_s = 500;
   limits.burst_bytes = 4000;
-  limits.unexplained_bytes_per_s = 200;
+  limits.aimless_bytes_per_s = 50;
+  limits.aimless_viewer_bytes_per_s = 20;
+  limits.aimless_burst_bytes = 2000;
   limits.unknown_bytes_per_s = 100;
   limits.unknown_burst_bytes = 400;
   limits.introduction_bytes = 100;
