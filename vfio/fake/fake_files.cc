@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
+#include <mutex>
 
 #include "absl/strings/str_cat.h"
 #include "vfio/fake/fake_state.h"
@@ -28,32 +30,59 @@ constexpr size_t kChunkMaxBytes = 4096;
 /// Moves bytes by system calls, so that a bad address gives EFAULT instead of a signal. By a pipe:
 /// the calls that are made for it are a debugger's, which sandboxes forbid. Not by the C library's
 /// functions, as the address sanitizer watches those: a driver of another dialect does read beyond
-/// what its caller has.
-int MoveBytes(const void* from, void* to, size_t size_bytes) {
-  std::array<int, 2> ends{};
-  if (pipe2(ends.data(), O_CLOEXEC) != 0) return -errno;
-  const Fd reader(KernelSys(), ends[0]);
-  const Fd writer(KernelSys(), ends[1]);
-  for (size_t done = 0; done < size_bytes;) {
-    const size_t chunk = std::min(size_bytes - done, kChunkMaxBytes);
-    const auto wanted = static_cast<ssize_t>(chunk);
-    if (syscall(SYS_write, writer.get(), static_cast<const char*>(from) + done, chunk) != wanted ||
-        syscall(SYS_read, reader.get(), static_cast<char*>(to) + done, chunk) != wanted) {
-      return -EFAULT;
-    }
-    done += chunk;
+/// what its caller has. Thread-safe.
+class BytePipe {
+ public:
+  /// The process has one for all fake devices, as it has one kernel for all real ones; of its own,
+  /// for each copy, it would be most of what a look costs.
+  static BytePipe& Of() {
+    // Never destroyed: a thread may still be at work when the process ends.
+    static BytePipe* const pipe = std::make_unique<BytePipe>().release();
+    return *pipe;
   }
-  return 0;
-}
+
+  int Move(const void* from, void* to, size_t size_bytes) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (size_t done = 0; done < size_bytes;) {
+      // A child's is not its parent's.
+      if (owner_ != getpid()) Open();
+      if (!reader_.valid()) return -EMFILE;
+      const size_t chunk = std::min(size_bytes - done, kChunkMaxBytes);
+      const auto wanted = static_cast<ssize_t>(chunk);
+      if (syscall(SYS_write, writer_.get(), static_cast<const char*>(from) + done, chunk) !=
+              wanted ||
+          syscall(SYS_read, reader_.get(), static_cast<char*>(to) + done, chunk) != wanted) {
+        // A part of it may be in there.
+        Open();
+        return -EFAULT;
+      }
+      done += chunk;
+    }
+    return 0;
+  }
+
+ private:
+  void Open() {
+    std::array<int, 2> ends = {-1, -1};
+    owner_ = pipe2(ends.data(), O_CLOEXEC) == 0 ? getpid() : 0;
+    reader_ = Fd(KernelSys(), ends[0]);
+    writer_ = Fd(KernelSys(), ends[1]);
+  }
+
+  std::mutex mutex_;
+  pid_t owner_ = 0;
+  Fd reader_;
+  Fd writer_;
+};
 
 }  // namespace
 
 int CopyIn(void* to, const void* from_user, size_t size_bytes) {
-  return MoveBytes(from_user, to, size_bytes);
+  return BytePipe::Of().Move(from_user, to, size_bytes);
 }
 
 int CopyOut(void* to_user, const void* from, size_t size_bytes) {
-  return MoveBytes(from, to_user, size_bytes);
+  return BytePipe::Of().Move(from, to_user, size_bytes);
 }
 
 int FakeFault::Next() {
