@@ -121,6 +121,10 @@ class DaemonFdsTest : public DaemonTest {
 class ManyDisplaysTest : public DaemonFdsTest, public ::testing::WithParamInterface<const char*> {};
 
 TEST_P(ManyDisplaysTest, AreWatchedAtTheUsualLimitAndOperatorsComeIn) {
+#ifdef PLANECAST_SANITIZE_ADDRESS
+  GTEST_SKIP()
+      << "UBSan's check of virtual calls opens a pipe, and reports a bad object without one";
+#endif
   const LowerFileLimit limit(kUsualLimit + kOfTheTest);
   PlayGuests();
   Start();
