@@ -74,6 +74,13 @@ Fd ConnectTo(const std::string& host, int port) {
   return fd;
 }
 
+/// A client's end and the server's.
+std::pair<Fd, Fd> UnixEnds() {
+  std::array<int, 2> ends = {-1, -1};
+  EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+  return {Fd(KernelSys(), ends[0]), Fd(KernelSys(), ends[1])};
+}
+
 /// Waits for the server to close it, reading what it says before.
 bool EndsSoon(const Fd& socket) {
   std::array<char, 4096> bytes;
@@ -365,10 +372,7 @@ TEST_F(ConnectionGuardTest, AUserOfAUnixSocketMakesSoManyCallsAndAnOperatorMore)
 TEST_F(ConnectionGuardTest, AUserOfAUnixSocketWhoCallsTooMuchIsCutOff) {
   options_.calls = {.connection_hz = 1, .connection_burst = 1, .address_factor = 1};
   MakeGuard();
-  std::array<int, 2> ends = {-1, -1};
-  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
-  const Fd client(KernelSys(), ends[0]);
-  const Fd server(KernelSys(), ends[1]);
+  const auto [client, server] = UnixEnds();
   const DoorIdentity identity{Door::kViewerSocket, 5, -1};
   EXPECT_TRUE(guard_->TakeUnix(server.get(), 5, identity));
   EXPECT_EQ(guard_->Read().unix_open, 1u);
@@ -387,10 +391,7 @@ TEST_F(ConnectionGuardTest, AUserOfAUnixSocketWhoCallsTooMuchIsCutOff) {
 TEST_F(ConnectionGuardTest, AUserOfTheViewersSocketHasHisShareAndAnOperatorNone) {
   options_.shares.address_max = 2;
   MakeGuard();
-  std::array<int, 2> ends = {-1, -1};
-  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
-  const Fd client(KernelSys(), ends[0]);
-  const Fd server(KernelSys(), ends[1]);
+  const auto [client, server] = UnixEnds();
   const DoorIdentity shared{Door::kViewerSocket, std::nullopt, -1};
   for (const bool taken : {true, true, false}) {
     EXPECT_EQ(guard_->TakeUnix(server.get(), 5, shared), taken);
@@ -411,10 +412,7 @@ TEST_F(ConnectionGuardTest, TcpAndTheViewersSocketHaveOneNumberOfConnections) {
   MakeGuard();
   sockaddr_storage peer{};
   peer.ss_family = AF_INET;
-  std::array<int, 2> ends = {-1, -1};
-  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
-  const Fd client(KernelSys(), ends[0]);
-  const Fd server(KernelSys(), ends[1]);
+  const auto [client, server] = UnixEnds();
   EXPECT_TRUE(guard_->TakeTcp(server.get(), peer, 0));
   EXPECT_TRUE(guard_->TakeUnix(server.get(), 5, {Door::kViewerSocket, 5, -1}));
   EXPECT_FALSE(guard_->TakeTcp(server.get(), peer, 0));
@@ -425,10 +423,7 @@ TEST_F(ConnectionGuardTest, TcpAndTheViewersSocketHaveOneNumberOfConnections) {
 
 TEST_F(ConnectionGuardTest, WhoIsKnownOnTheViewersSocketComesInDuringASiege) {
   MakeGuard();
-  std::array<int, 2> ends = {-1, -1};
-  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
-  const Fd client(KernelSys(), ends[0]);
-  const Fd server(KernelSys(), ends[1]);
+  const auto [client, server] = UnixEnds();
   guard_->OnAdmitted(DoorIdentity{Door::kViewerSocket, 5, -1});
   for (const uint32_t uid : {11u, 12u, 13u}) {
     const DoorIdentity flooder{Door::kViewerSocket, uid, -1};
@@ -442,6 +437,25 @@ TEST_F(ConnectionGuardTest, WhoIsKnownOnTheViewersSocketComesInDuringASiege) {
   EXPECT_LE(strangers, static_cast<int>(kSiegeHz));
   EXPECT_EQ(Refused(ConnectionRefusal::kSiege), 1u);
   EXPECT_TRUE(guard_->TakeUnix(server.get(), 5, {Door::kViewerSocket, 5, -1}));
+}
+
+TEST_F(ConnectionGuardTest, AnOperatorsFloodIsNoSiegeOfTheViewersSocket) {
+  options_.calls = {.connection_hz = 1, .connection_burst = 1, .address_factor = 1};
+  MakeGuard();
+  for (const uint32_t uid : {1u, 2u, 3u}) {
+    const auto [client, server] = UnixEnds();
+    const DoorIdentity flooder{Door::kOperatorSocket, uid, -1};
+    EXPECT_TRUE(guard_->TakeUnix(server.get(), uid, flooder));
+    ASSERT_EQ(send(client.get(), "x", 1, 0), 1);
+    while (guard_->AdmitCall(flooder)) {
+    }
+    EXPECT_TRUE(EndsSoon(client));
+  }
+  EXPECT_EQ(Refused(ConnectionRefusal::kCalls), 3u);
+  const auto [client, server] = UnixEnds();
+  for (uint32_t uid = 100; uid < 100 + 2 * static_cast<uint32_t>(kSiegeHz); ++uid) {
+    EXPECT_TRUE(guard_->TakeUnix(server.get(), uid, {Door::kViewerSocket, std::nullopt, -1}));
+  }
 }
 
 TEST_F(ConnectionGuardTest, ViewersOnTheViewersSocketMayCallMoreForAsLongAsTheyAreThere) {
@@ -473,10 +487,7 @@ TEST_F(ConnectionGuardTest, TheLogIsNotFilledByWhoIsRefused) {
   MakeGuard();
   sockaddr_storage peer{};
   peer.ss_family = AF_INET;
-  std::array<int, 2> ends = {-1, -1};
-  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
-  const Fd client(KernelSys(), ends[0]);
-  const Fd server(KernelSys(), ends[1]);
+  const auto [client, server] = UnixEnds();
   EXPECT_TRUE(guard_->TakeTcp(server.get(), peer, 0));
   for (int i = 0; i < 50; ++i) EXPECT_FALSE(guard_->TakeTcp(server.get(), peer, 0));
   const auto lines = [this] {
